@@ -1,0 +1,34 @@
+"""growproof: proves that a transformer can grow without changing its function.
+
+The four names below are imported on first use, so that ``import growproof`` costs nothing.
+
+>>> import growproof
+>>> sorted(growproof.__all__)
+['check', 'expand', 'prove', 'report']
+"""
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+__all__ = ["check", "expand", "prove", "report"]
+
+# Public name -> (module, name in it).
+_HOMES: dict[str, tuple[str, str]] = {
+    "check": ("growproof.reports.cli", "check"),
+    "expand": ("growproof.reports.cli", "expand"),
+    "prove": ("growproof.reports.cli", "prove"),
+    "report": ("growproof.reports.cli", "report"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """The public name, imported from its home (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, attribute = _HOMES[name]
+    return getattr(import_module(module), attribute)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

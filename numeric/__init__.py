@@ -1,0 +1,1 @@
+"""What happens: an independent numpy transformer and the expansions as array code."""

@@ -1,0 +1,1 @@
+"""Why it is true: kernel, prover, constraints, counterexamples and certificates."""

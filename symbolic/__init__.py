@@ -1,0 +1,1 @@
+"""The claims: terms, architectures and expansions as block-matrix rewrites."""
