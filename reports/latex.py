@@ -7,7 +7,7 @@ MathML made from it is compared against that count (see `growproof.reports.mathm
 ['1', 'T', 'X', 'k']
 >>> ink(r"\\foo{x}")
 Traceback (most recent call last):
-ValueError: LaTeX macro \\foo is not on the list of macros that the report can draw, in \\foo{x}
+ValueError: LaTeX macro \\foo is not on the list, in \\foo{x}
 """
 
 import re
@@ -32,13 +32,13 @@ GREEK = {
     ).split()
 } | {
     r"\varepsilon": "ε", r"\epsilon": "ϵ", r"\phi": "ϕ", r"\varphi": "φ",
-    r"\Gamma": "Γ", r"\Delta": "Δ", r"\Theta": "Θ", r"\Lambda": "Λ", r"\Pi": "Π", r"\Sigma": "Σ", r"\Phi": "Φ",
-    r"\Psi": "Ψ", r"\Omega": "Ω",
+    r"\Gamma": "Γ", r"\Delta": "Δ", r"\Theta": "Θ", r"\Lambda": "Λ", r"\Pi": "Π", r"\Sigma": "Σ",
+    r"\Phi": "Φ", r"\Psi": "Ψ", r"\Omega": "Ω",
 }  # fmt: skip
 FUNCTIONS = {rf"\{name}": name for name in "cos cosh exp log max min sin sinh tan tanh".split()}
 SIGNS = {
-    r"\approx": "≈", r"\bot": "⊥", r"\cdot": "·", r"\cdots": "⋯", r"\circ": "∘", r"\ddots": "⋱", r"\dots": "…",
-    r"\ell": "ℓ", r"\equiv": "≡", r"\exists": "∃", r"\forall": "∀", r"\ge": "≥", r"\geq": "≥", r"\gt": ">",
+    r"\approx": "≈", r"\bot": "⊥", r"\cdot": "·", r"\cdots": "⋯", r"\circ": "∘", r"\ddots": "⋱",
+    r"\dots": "…", r"\ell": "ℓ", r"\equiv": "≡", r"\exists": "∃", r"\forall": "∀", r"\ge": "≥", r"\geq": "≥", r"\gt": ">",
     r"\in": "∈", r"\infty": "∞", r"\langle": "⟨", r"\ldots": "…", r"\le": "≤", r"\leq": "≤", r"\lfloor": "⌊",
     r"\lceil": "⌈", r"\lt": "<", r"\lvert": "|", r"\lVert": "‖", r"\mapsto": "↦", r"\mid": "∣", r"\ne": "≠",
     r"\neq": "≠", r"\odot": "⊙", r"\oplus": "⊕", r"\otimes": "⊗", r"\pm": "±", r"\prime": "′", r"\prod": "∏",
@@ -90,7 +90,10 @@ def ink(latex: str) -> Ink:
     for token in _TOKEN.finditer(latex):
         characters.update(normal(_drawn(token, latex)))
         shapes.update(_shapes(token))
-    return Ink(characters, *(shapes[name] for name in ("fraction", "root", "script", "accent", "row", "cell")))
+    return Ink(characters, *(shapes[name] for name in _SHAPES))
+
+
+_SHAPES = ("fraction", "root", "script", "accent", "row", "cell")
 
 
 def normal(text: str) -> str:
@@ -113,9 +116,7 @@ def _drawn(token: re.Match[str], latex: str) -> str:
             return token["letters"]
         case "macro":
             if token[0] not in MACROS:
-                raise ValueError(
-                    f"LaTeX macro {token[0]} is not on the list of macros that the report can draw, in {latex}"
-                )
+                raise ValueError(f"LaTeX macro {token[0]} is not on the list, in {latex}")
             return DRAWN.get(token[0], "")
         case "prime":
             return "′" * len(token[0])

@@ -10,7 +10,7 @@ roots, scripts, rows and cells as the LaTeX has.
 
 import html
 from collections import Counter
-from functools import lru_cache
+from functools import cache
 from xml.etree.ElementTree import Element, tostring
 
 from latex2mathml.converter import convert_to_element
@@ -18,7 +18,7 @@ from latex2mathml.converter import convert_to_element
 from growproof.reports.latex import Ink, ink, normal
 
 
-@lru_cache(maxsize=None)
+@cache
 def mathml(latex: str, display: bool = False) -> str:
     """The formula as a `<math>` element; a `ValueError` if anything of it cannot be drawn."""
     expected = ink(latex)
@@ -51,7 +51,7 @@ def check(latex: str, expected: Ink, drawing: Element) -> None:
 def _shown(drawing: Element) -> Ink:
     """The ink of a MathML tree as latex2mathml makes it."""
     tags = Counter(element.tag for element in drawing.iter())
-    accents = sum(element.tag == "mover" and normal(_text(element[1])) in ("^", "~") for element in drawing.iter())
+    accents = sum(normal(_text(over[1])) in ("^", "~") for over in drawing.iter("mover"))
     pairs = tags["msubsup"] + tags["munderover"]
     return Ink(
         characters=Counter("".join(normal(_text(element)) for element in drawing.iter())),

@@ -1,0 +1,158 @@
+"""What a report page shows, as plain data: the HTML is made from these and nothing else.
+
+Formulas are LaTeX strings printed from checked objects.  Where a sentence holds formulas it is a `Text`:
+a string, or a tuple of strings and `Math`.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Verdict = Literal["proved", "refuted", "undecided"]
+Kind = Literal["old", "free", "zero"]
+
+
+@dataclass(frozen=True)
+class Math:
+    """A formula within a sentence."""
+
+    latex: str
+
+
+Text = str | tuple[str | Math, ...]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One block of a grown parameter: an old one, a new one that is free, or a new one that must be zero."""
+
+    latex: str
+    kind: Kind
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A grown parameter as its blocks, with the size of each row and each column of blocks."""
+
+    parameter: str
+    rows: tuple[tuple[Cell, ...], ...]
+    row_sizes: tuple[str, ...]
+    column_sizes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One rule applied to the whole left side of the goal, or to the part of it that stands in `before`."""
+
+    rule: str
+    reason: Text
+    before: str
+    after: str
+
+
+@dataclass(frozen=True)
+class Goal:
+    """One commuting square and its equational proof, `left = ... = right`."""
+
+    title: Text
+    left: str
+    right: str
+    steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True)
+class Value:
+    """An intermediate value in both models."""
+
+    name: str
+    original: str
+    expanded: str
+    differs: bool
+
+
+@dataclass(frozen=True)
+class Counterexample:
+    """An instance that meets every other constraint and changes the function, with the values on the way."""
+
+    sizes: tuple[tuple[str, str], ...]
+    parameters: tuple[tuple[str, str], ...]
+    input: str
+    intermediates: tuple[Value, ...]
+    original: str
+    expanded: str
+    difference: Text
+    first_divergence: Text
+    replay: Text
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """An initialisation constraint, what was asked about it and what came out."""
+
+    latex: str
+    role: Text
+    checks: tuple[tuple[Text, Text], ...] = ()
+    counterexample: Counterexample | None = None
+
+
+@dataclass(frozen=True)
+class NumericRow:
+    """One comparison in floating point; a control is one that must fail, and `passed` says that it did."""
+
+    dtype: str
+    sizes: Text
+    what: Text
+    max_abs: float | None
+    max_ulp: float | None
+    bound: float | None
+    ratio: float | None
+    control: bool
+    passed: bool
+
+
+@dataclass(frozen=True)
+class Section:
+    """One expansion, or one composition: what is claimed, why it holds and what the numbers say."""
+
+    id: str
+    title: str
+    source: str
+    description: Text
+    verdict: Verdict
+    statement: tuple[Text, ...]
+    assumptions: tuple[Text, ...] = ()
+    pictures: tuple[Picture, ...] = ()
+    goals: tuple[Goal, ...] = ()
+    residual: tuple[str, ...] = ()
+    counterexample: Counterexample | None = None
+    constraints: tuple[Constraint, ...] = ()
+    numeric: tuple[NumericRow, ...] = ()
+    sha256: str = ""
+    certificate_json: str = ""
+    variant_text: str = ""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that the program found out about the paper, with its evidence."""
+
+    id: str
+    title: Text
+    text: tuple[Text, ...]
+    verdict: Verdict
+    formulas: tuple[str, ...] = ()
+    counterexample: Counterexample | None = None
+    numeric: tuple[NumericRow, ...] = ()
+    link: str = ""
+
+
+@dataclass(frozen=True)
+class Page:
+    """The whole report."""
+
+    title: str
+    intro: tuple[Text, ...]
+    sections: tuple[Section, ...]
+    findings: tuple[Finding, ...] = ()
+    rules: tuple[tuple[str, str], ...] = ()
+    trust: tuple[Text, ...] = ()
+    seconds: float | None = None
