@@ -1,0 +1,118 @@
+"""The page: one self-contained HTML file from the view, through the templates.
+
+Everything is inside the file, the mathematics font too, and nothing in it runs: the content security policy
+allows this one style sheet and embedded fonts only.
+"""
+
+import hashlib
+from base64 import b64encode
+from functools import cache
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from growproof.reports.embedded import embed
+from growproof.reports.mathml import mathml
+from growproof.reports.view import Cell, Math, Page, Picture, Section, Step, Text
+
+_HERE = Path(__file__).parent
+
+
+def render(page: Page) -> str:
+    """The page as HTML."""
+    style = _style()
+    known = {name for name, _ in page.rules}
+    template = _environment().get_template("page.html.j2")
+    return template.render(page=page, known=known, style=style, policy=_policy(style))
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(_HERE / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "text": text,
+        "math": lambda latex: Markup(mathml(latex)),
+        "display": lambda latex: Markup(mathml(latex, display=True)),
+        "number": number,
+        "certificate": lambda json: Markup(embed(json)),
+    }
+    environment.globals |= {"chain": chain, "tally": tally, "wide": wide}
+    return environment
+
+
+@cache
+def _style() -> Markup:
+    """The style sheet with the font inside."""
+    font = b64encode((_HERE / "fonts" / "STIXTwoMath-subset.woff2").read_bytes()).decode("ascii")
+    sheet = (_HERE / "templates" / "style.css").read_text(encoding="utf-8")
+    return Markup(sheet.replace("FONT", font))
+
+
+def _policy(style: str) -> str:
+    digest = b64encode(hashlib.sha256(style.encode("utf-8")).digest()).decode("ascii")
+    return f"default-src 'none'; style-src 'sha256-{digest}'; font-src data:; base-uri 'none'; form-action 'none'"
+
+
+def text(content: Text) -> Markup:
+    """A sentence, escaped, with its formulas drawn.
+
+    >>> text(("for all ", Math("p"), " < 3"))
+    Markup('for all <math><mi>p</mi></math> &lt; 3')
+    """
+    parts = (content,) if isinstance(content, str) else content
+    return Markup().join(Markup(mathml(part.latex)) if isinstance(part, Math) else escape(part) for part in parts)
+
+
+def number(value: float | None) -> Markup:
+    """A measured number with two digits, or a dash.
+
+    >>> print(number(1.23e-7), number(0.0), number(2.5), number(None))
+    1.2 × 10<sup>−7</sup> 0 2.5 –
+    """
+    if value is None:
+        return Markup("–")
+    mantissa, _, exponent = f"{value:.1e}".partition("e")
+    if value == 0 or -3 < int(exponent) < 5:
+        return escape(f"{value:.3g}")
+    return Markup("{} × 10<sup>{}</sup>").format(mantissa, exponent.lstrip("+").replace("-", "−"))
+
+
+def chain(left: str, steps: tuple[Step, ...]) -> list[tuple[str, Step]]:
+    """Each step with what to write before the equals sign: nothing when it goes on from the line above."""
+    lines = []
+    for step in steps:
+        lines.append(("" if step.before == left else step.before, step))
+        left = step.after
+    return lines
+
+
+def wide(picture: Picture, column: int) -> bool:
+    """Whether a column of blocks holds an old one: old blocks are drawn wider than new ones."""
+    cells: list[Cell] = [row[column] for row in picture.rows]
+    return any(cell.kind == "old" for cell in cells)
+
+
+def tally(section: Section) -> dict[str, str]:
+    """The counts of a section for the summary table."""
+    constraints = section.constraints
+    needed = sum(constraint.counterexample is not None for constraint in constraints)
+    checks = [row for row in section.numeric if not row.control]
+    controls = [row for row in section.numeric if row.control]
+    return {
+        "steps": str(sum(len(goal.steps) for goal in section.goals)),
+        "constraints": str(len(constraints)),
+        "needed": _of(needed, len(constraints)),
+        "checks": _of(sum(row.passed for row in checks), len(checks)),
+        "controls": _of(sum(row.passed for row in controls), len(controls)),
+    }
+
+
+def _of(part: int, whole: int) -> str:
+    return f"{part} of {whole}" if whole else "–"
