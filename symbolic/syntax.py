@@ -15,13 +15,16 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .errors import NOWHERE, Place, Quotation, VariantError
 
 if TYPE_CHECKING:
-    from lark import Lark, Token, Tree
+    from lark import Lark
     from lark.exceptions import UnexpectedInput
+
+_Tree: TypeAlias = Any
+"""The parser's tree: lark leaves open which of a tree's children are trees and which are tokens."""
 
 MANY = 1_000_000
 FUNCTIONS = {
@@ -311,7 +314,7 @@ def _parser() -> Lark:
     return Lark(grammar, parser="lalr", lexer="basic", start=["expression", "shape"])
 
 
-def _parsed(text: str, start: str, places: Sequence[Place]) -> Tree[Token]:
+def _parsed(text: str, start: str, places: Sequence[Place]) -> _Tree:
     from lark.exceptions import UnexpectedInput
 
     if len(text) > LONGEST_EXPRESSION:
@@ -383,7 +386,8 @@ _MARKS = {
 def _syntax_error(error: UnexpectedInput, text: str, places: Sequence[Place]) -> VariantError:
     from lark.exceptions import UnexpectedToken
 
-    accepted = error.interactive_parser.accepts() if error.interactive_parser else set()
+    parser: Any = error.interactive_parser
+    accepted = set(parser.accepts())
     expected = _in_words(accepted)
     if not isinstance(error, UnexpectedToken):
         index = error.pos_in_stream or 0
@@ -391,15 +395,14 @@ def _syntax_error(error: UnexpectedInput, text: str, places: Sequence[Place]) ->
     token = error.token
     if token.type == "$END":
         return places[len(text)].error("the expression ends too early", "its end", expected)
-    place = places[token.start_pos or 0]
+    place = places[token.start_pos]
     if token.type in _STARTS_OPERAND and "STAR" in accepted:
         between = "`*` or `,`" if "COMMA" in accepted else "`*`"
         return place.error("a product is written with `*`", f"`{token}`", f"{between} before `{token}`")
     return place.error("the expression cannot be read", f"`{token}`", expected)
 
 
-def _in_words(accepted: Iterable[str]) -> str:
-    accepted = set(accepted)
+def _in_words(accepted: set[str]) -> str:
     words = []
     if "STAR" in accepted:
         words.append("an operator (+ - * / ^ ')")
@@ -411,14 +414,14 @@ def _in_words(accepted: Iterable[str]) -> str:
     return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " or " + words[-1]
 
 
-def _build(tree: Tree[Token], places: Sequence[Place], depth: int) -> Expression:
+def _build(tree: _Tree, places: Sequence[Place], depth: int) -> Expression:
     """Turn the parser's tree into an expression that is at most `depth` deep."""
     place = _place(tree, places)
     if depth == 0:
         raise _too_deep(place)
     parts = tree.children
 
-    def inside(part: Tree[Token]) -> Expression:
+    def inside(part: _Tree) -> Expression:
         return _build(part, places, depth - 1)
 
     match tree.data:
@@ -444,14 +447,14 @@ def _build(tree: Tree[Token], places: Sequence[Place], depth: int) -> Expression
             return _checked_blocks(Blocks(rows, place=place))
 
 
-def _place(tree: Tree[Token], places: Sequence[Place]) -> Place:
+def _place(tree: _Tree, places: Sequence[Place]) -> Place:
     """The place of the one token that a tree's node has of its own."""
     (token,) = (part for part in tree.children if isinstance(part, str))
     return places[token.start_pos]
 
 
-def _kind(words: Sequence[Token], places: Sequence[Place]) -> Name:
-    return Name(" ".join(words), place=places[words[0].start_pos or 0])
+def _kind(words: Sequence[Any], places: Sequence[Place]) -> Name:
+    return Name(" ".join(words), place=places[words[0].start_pos])
 
 
 def _checked_number(digits: str, place: Place) -> Number:
