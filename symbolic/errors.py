@@ -85,7 +85,7 @@ class Quotation:
         line, column = self.place.line or 1, self.place.column or 1
         places = []
         for piece in _pieces(self.written or "", self.escaped):
-            if not _CONTINUED.fullmatch(piece) or not self.escaped:
+            if not (self.escaped and _CONTINUED.fullmatch(piece)):
                 places.append(Place(self.place.file, line, column))
             newlines = piece.count("\n")
             line += newlines
@@ -108,42 +108,40 @@ def quotations(text: str, file: str) -> Quotations:
     Inside arrays nothing is recorded: the variant format has none.
     """
     found = Quotations({}, {})
-    table: tuple[str, ...] = ()
-    open_brackets: list[tuple[str, tuple[str, ...]]] = []
-    path: tuple[str, ...] = ()
-    in_header = in_value = False
+    table: tuple[str, ...] = ()  # of the last header
+    inside: list[tuple[str, tuple[str, ...]]] = []  # the open inline tables and arrays, with their paths
+    path: tuple[str, ...] = ()  # of the key that is being read, or was read last
+    reading = "key"  # then "value", then "rest"; or "header"
     for kind, token, start in _tokens(text):
-        closed = open_brackets[-1][0] if open_brackets else ""
         if kind == "newline":
-            if not open_brackets:
-                path, table = ((), path) if in_header else ((), table)
-                in_header = in_value = False
-        elif in_value:
-            if closed != "array" and path not in found.values:
+            if not inside:
+                table = path if reading == "header" else table
+                path, reading = (), "key"
+        elif reading == "value":
+            if path not in found.values:
                 found.values[path] = _quotation(text, file, kind, token, start)
-            if token in ("[", "{"):
-                open_brackets.append(("array" if token == "[" else "table", path))
-                in_value, path = token == "[", path if token == "[" else ()
-            elif token == "]" and closed == "array":
-                open_brackets.pop()
-                in_value = bool(open_brackets) and open_brackets[-1][0] == "array"
-            elif closed != "array":
-                in_value = False
+            reading = "rest"
+            if token in "[{":
+                inside.append((token, path))
+                path, reading = ((), "key") if token == "{" else (path, "rest")
+        elif inside and inside[-1][0] == "[":  # in an array only its end matters, and that of what it holds
+            if token in "[{":
+                inside.append(("[", path))
+            elif token in "]}":
+                inside.pop()
         elif token == "}":
-            open_brackets.pop()
-            in_value = bool(open_brackets) and open_brackets[-1][0] == "array"
-        elif token == "," and closed:
-            path = ()
+            inside.pop()
+            reading = "rest"
+        elif token == ",":
+            path, reading = (), "key"
         elif token == "=":
-            path = (open_brackets[-1][1] if open_brackets else table) + path
-            in_value = True
-        elif token == "[" and not open_brackets and not path:
-            in_header = True
-        elif kind in ("bare", "basic", "literal"):
-            quotation = _quotation(text, file, kind, token, start)
+            path, reading = (inside[-1][1] if inside else table) + path, "value"
+        elif token == "[":
+            reading = "header"
+        elif reading in ("key", "header") and kind in ("bare", "basic", "literal"):
             path += (_key(kind, token),)
-            prefix = () if in_header else open_brackets[-1][1] if open_brackets else table
-            found.keys.setdefault(prefix + path, quotation)
+            prefix = () if reading == "header" else inside[-1][1] if inside else table
+            found.keys.setdefault(prefix + path, _quotation(text, file, kind, token, start))
     return found
 
 

@@ -395,7 +395,7 @@ def _syntax_error(error: UnexpectedInput, text: str, places: Sequence[Place]) ->
     token = error.token
     if token.type == "$END":
         return places[len(text)].error("the expression ends too early", "its end", expected)
-    place = places[token.start_pos]
+    place: Place = places[token.start_pos]
     if token.type in _STARTS_OPERAND and "STAR" in accepted:
         between = "`*` or `,`" if "COMMA" in accepted else "`*`"
         return place.error("a product is written with `*`", f"`{token}`", f"{between} before `{token}`")
@@ -449,8 +449,11 @@ def _build(tree: _Tree, places: Sequence[Place], depth: int) -> Expression:
 
 def _place(tree: _Tree, places: Sequence[Place]) -> Place:
     """The place of the one token that a tree's node has of its own."""
-    (token,) = (part for part in tree.children if isinstance(part, str))
-    return places[token.start_pos]
+    from lark import Token
+
+    (token,) = (part for part in tree.children if isinstance(part, Token))
+    place: Place = places[token.start_pos or 0]
+    return place
 
 
 def _kind(words: Sequence[Any], places: Sequence[Place]) -> Name:

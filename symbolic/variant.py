@@ -266,12 +266,17 @@ def _toml_error(message: str, text: str, file: str) -> VariantError:
     """What tomllib says, with its position and the character there as fields of their own."""
     position = _POSITION.search(message)
     if position is None:
-        return VariantError(f"not valid TOML: {message}", file)
+        return VariantError("not valid TOML: a number or date is out of range", file)
+    reason = message[: position.start()]
     lines = text.split("\n")
     line, column = (int(n) for n in position.groups()) if position[1] else (len(lines), len(lines[-1]) + 1)
-    rest = lines[line - 1][column - 1 : column]
-    found = f"`{rest}`" if rest else "the end of the line" if line < len(lines) else "the end of the file"
-    return Place(file, line, column).error(f"not valid TOML: {message[: position.start()]}", found)
+    content = lines[line - 1]
+    if reason.startswith("Cannot"):  # tomllib finds a repetition only at its end
+        column = len(content) - len(content.lstrip()) + 1
+        return Place(file, line, column).error("a key or table is given twice", f"`{content.strip()}`")
+    at_end = "the end of the line" if line < len(lines) else "the end of the file"
+    found = f"`{content[column - 1]}`" if column <= len(content) else at_end
+    return Place(file, line, column).error(f"not valid TOML: {reason}", found)
 
 
 # --- the variant ------------------------------------------------------------------------------------------

@@ -1,0 +1,573 @@
+"""The kernel: the only code that makes theorems, and all that has to be believed.
+
+A theorem says that two terms are equal for all sizes, all parameters, all inputs and all new blocks
+that meet the hypotheses.  It starts as `t = t` and changes its right side one rule at a time; the
+rule computes the new sub-term itself, so a wrong step cannot be told to the kernel.  Two theorems
+with the same right side meet.  The prover searches, and is not trusted; see TRUST.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+
+from sympy import cancel, expand, sqrt, together
+
+from ..symbolic.terms import (
+    Act,
+    BlockMatrix,
+    Diag,
+    Expr,
+    HeadSum,
+    Identity,
+    MatAdd,
+    MatMul,
+    MatrixExpr,
+    MatrixSymbol,
+    Norm,
+    RowScale,
+    Stack,
+    Transpose,
+    ZeroMatrix,
+    atoms,
+    block_rows,
+    blocks,
+    children,
+    eye,
+    is_scalar,
+    product,
+    rebuild,
+    same_size,
+    substitute,
+    total,
+    transposed,
+    zero,
+)
+
+FIXES_ZERO = frozenset({"relu", "gelu", "silu", "tanh"})  # elementwise functions with f(0) = 0
+POSITIVELY_HOMOGENEOUS = frozenset({"relu"})  # f(c x) = c f(x) for c > 0
+
+
+class KernelError(Exception):
+    """A step that no rule allows: names the rule, and says what the kernel saw."""
+
+
+# ---------------------------------------------------------------- theorems
+
+
+@dataclass(frozen=True)
+class Equation:
+    """left = right, of one shape: what a constraint asks of the new blocks."""
+
+    left: MatrixExpr
+    right: MatrixExpr
+
+
+@dataclass(frozen=True)
+class Step:
+    """A rule, the disjoint places where it is used, and what selects the equation that it uses."""
+
+    rule: str
+    positions: tuple[Position, ...]
+    argument: tuple[int, ...] = ()
+
+
+Position = tuple["int | tuple[int, int]", ...]  # child indices; a last (i, j) is a run of factors or summands
+
+_KEY = object()
+
+
+class Theorem:
+    """left = right under the hypotheses.  Only this file can make one."""
+
+    __slots__ = ("hypotheses", "left", "right")
+
+    def __init__(self, hypotheses: tuple[Equation, ...], left: Expr, right: Expr, key: object = None) -> None:
+        if key is not _KEY:
+            raise KernelError("a theorem comes from the kernel's rules only")
+        object.__setattr__(self, "hypotheses", hypotheses)
+        object.__setattr__(self, "left", left)
+        object.__setattr__(self, "right", right)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise KernelError("a theorem does not change")
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a derivation may use: hypotheses, theorems under the same hypotheses, and the generic stream X."""
+
+    hypotheses: tuple[Equation, ...] = ()
+    lemmas: tuple[Theorem, ...] = ()
+    stream: MatrixSymbol | None = None  # in a lemma this stands for every matrix of its shape
+
+
+def derive(context: Context, start: Expr, steps: Sequence[Step]) -> Theorem:
+    """start = what the steps make of it.  Raises KernelError at the first step that no rule allows."""
+    if any(lemma.hypotheses != context.hypotheses for lemma in context.lemmas):
+        raise KernelError("a lemma was proved under other hypotheses")
+    term = start
+    for step in steps:
+        term = apply(context, term, step)
+    return Theorem(context.hypotheses, start, term, _KEY)
+
+
+def meet(left: Theorem, right: Theorem) -> Theorem:
+    """From a = c and b = c conclude a = b."""
+    if left.hypotheses != right.hypotheses:
+        raise KernelError("the two sides were derived under different hypotheses")
+    if left.right != right.right:
+        raise KernelError(f"the two sides do not meet: {left.right} and {right.right}")
+    return Theorem(left.hypotheses, left.left, right.left, _KEY)
+
+
+def apply(context: Context, term: Expr, step: Step) -> Expr:
+    """The term after one step: the rule rewrites the sub-term at each position, and nothing else."""
+    if step.rule not in RULES:
+        raise KernelError(f"no rule is called {step.rule!r}")
+    rule = RULES[step.rule]
+
+    def rewritten(subterm: Expr) -> Expr:
+        result = rule(context, subterm, step.argument)
+        if result is None:
+            raise KernelError(f"the rule {step.rule!r} does not apply to {subterm}")
+        if not (same_size(result.rows, subterm.rows) and same_size(result.cols, subterm.cols)):
+            raise KernelError(f"the rule {step.rule!r} changed the shape of {subterm}")
+        return result
+
+    return replace(term, step.positions, rewritten)
+
+
+def replace(term: Expr, positions: Sequence[Position], rewritten: Callable[[Expr], Expr]) -> Expr:
+    """The term with the sub-terms at some disjoint positions rewritten."""
+    if not positions:
+        raise KernelError("a step without a position")
+    if positions == ((),) or list(positions) == [()]:
+        return rewritten(term)
+    parts = list(children(term))
+    runs = sorted((p[0] for p in positions if p and isinstance(p[0], tuple)), reverse=True)
+    inner: dict[int, list[Position]] = {}
+    for position in positions:
+        if not position or (isinstance(position[0], tuple) and len(position) > 1):
+            raise KernelError("positions overlap, or go on below a run")
+        if isinstance(position[0], int):
+            inner.setdefault(position[0], []).append(position[1:])
+    taken = [i for run in runs for i in range(*run)] + list(inner)
+    if len(set(taken)) != len(taken) or any(not 0 <= i < len(parts) for i in taken):
+        raise KernelError("positions overlap or lie outside the term")
+    for i, below in inner.items():
+        parts[i] = replace(parts[i], below, rewritten)
+    for i, j in runs:
+        if not isinstance(term, (MatMul, MatAdd)) or any(is_scalar(part) for part in parts[i:j]) or j - i < 1:
+            raise KernelError("a run of factors or summands lies in no product or sum")
+        parts[i:j] = [rewritten((product if isinstance(term, MatMul) else total)(*parts[i:j]))]
+    return rebuild(term, parts)
+
+
+# ---------------------------------------------------------------- scalars
+
+
+def simplified(scalar: Expr) -> Expr:
+    """A scalar in lowest terms; sympy's field arithmetic is trusted here."""
+    return scalar if scalar.is_Mul or scalar.is_Atom or scalar.is_Pow else cancel(together(expand(scalar)))
+
+
+def split(term: Expr) -> tuple[Expr, MatrixExpr]:
+    """A product as (scalar, matrices)."""
+    if not isinstance(term, MatMul):
+        return sqrt(1), term
+    scalars = [part for part in term.args if is_scalar(part)]
+    return prod(scalars, start=sqrt(1)), product(*term.args[len(scalars) :])
+
+
+# ---------------------------------------------------------------- rules
+# Each takes (context, term, argument) and returns the rewritten term, or None where it does not apply.
+
+Rule = Callable[[Context, Expr, "tuple[int, ...]"], "Expr | None"]
+
+
+def norm_definition(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | None:
+    """Norm_g(X)  =  D_n(X X') X diag(g)        for X with n columns; D_n(G) = diag(1/sqrt(G_ii/n + eps))"""
+    if not isinstance(term, Norm):
+        return None
+    X = term.arg
+    return product(RowScale(product(X, transposed(X)), X.cols, term.eps), X, Diag(term.gain))
+
+
+def hypothesis(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | None:
+    """L  =  R        where L = R is a constraint, or its transpose, or solved for one of its terms"""
+    index, *form = argument
+    if not 0 <= index < len(context.hypotheses):
+        return None
+    equation = context.hypotheses[index]
+    found = solved(equation, *form) if form else equation
+    if found is None:
+        return None
+    equation = found
+    if term == equation.left:
+        return equation.right
+    if transposed(term) == equation.left or term == transpose_word(equation.left):
+        return transposed(equation.right)
+    return None
+
+
+def solved(equation: Equation, index: int) -> Equation | None:
+    """a A + B = C  as  A = (1/a) C - (1/a) B        for a number a that is not zero, else None"""
+    terms = equation.left.args if isinstance(equation.left, MatAdd) else (equation.left,)
+    if not 0 <= index < len(terms) or not split(terms[index])[0].is_nonzero:
+        return None
+    a, A = split(terms[index])
+    rest = [product(-1 / a, term) for i, term in enumerate(terms) if i != index]
+    right = [] if rest and isinstance(equation.right, ZeroMatrix) else [product(1 / a, equation.right)]
+    return Equation(A, total(*rest, *right))
+
+
+def transpose_word(term: Expr) -> Expr:
+    """The transpose of a product written out: (A B)' as B' A'."""
+    if not isinstance(term, MatMul):
+        return transposed(term)
+    scalar, _ = split(term)
+    return product(scalar, *(transposed(part) for part in reversed(term.args) if not is_scalar(part)))
+
+
+def block_product(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | None:
+    """[A B] [C ; D]  =  A C + B D        and likewise for any blocks whose inner sizes agree"""
+    if not isinstance(term, MatMul) or len(term.args) != 2 or is_scalar(term.args[0]):
+        return None
+    left, right = block_rows(term.args[0]), block_rows(term.args[1])
+    inner = [block.cols for block in left[0]], [row[0].rows for row in right]
+    if len(inner[0]) != len(inner[1]):
+        left = left if len(inner[0]) == 1 else ((term.args[0],),)
+        right = right if len(inner[1]) == 1 else ((term.args[1],),)
+    elif not all(same_size(a, b) for a, b in zip(*inner, strict=True)):
+        return None
+    if len(left) == len(left[0]) == len(right) == len(right[0]) == 1:
+        return None
+    return blocks(
+        [[total(*(product(a, row[j]) for a, row in zip(above, right, strict=True))) for j in range(len(right[0]))] for above in left]
+    )
+
+
+def block_sum(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | None:
+    """[A B] + [C D]  =  [A+C  B+D]        for blocks of equal sizes"""
+    if not isinstance(term, MatAdd) or not all(isinstance(part, BlockMatrix) for part in term.args):
+        return None
+    grids = [block_rows(part) for part in term.args]
+    if len({(len(grid), len(grid[0])) for grid in grids}) > 1 or not all(same_partition(grids[0], grid) for grid in grids):
+        return None
+    return blocks([[total(*cells) for cells in zip(*rows, strict=True)] for rows in zip(*grids, strict=True)])
+
+
+def same_partition(left: Sequence[Sequence[MatrixExpr]], right: Sequence[Sequence[MatrixExpr]]) -> bool:
+    columns = all(same_size(a.cols, b.cols) for a, b in zip(left[0], right[0], strict=True))
+    return columns and all(same_size(a[0].rows, b[0].rows) for a, b in zip(left, right, strict=True))
+
+
+def block_transpose(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | None:
+    """[A B ; C D]'  =  [A' C' ; B' D']"""
+    if not isinstance(term, Transpose) or not isinstance(term.arg, BlockMatrix):
+        return None
+    return blocks([[transposed(block) for block in column] for column in zip(*block_rows(term.arg), strict=True)])
+
+
+def block_act(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | None:
+    """f([A B])  =  [f(A) f(B)]        for an elementwise f"""
+    if not isinstance(term, Act) or not isinstance(term.arg, BlockMatrix):
+        return None
+    return blocks([[Act(block, term.name) for block in row] for row in block_rows(term.arg)])
+
+
+def block_diag(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | None:
+    """diag([a b])  =  [diag(a) 0 ; 0 diag(b)]"""
+    if not isinstance(term, Diag) or not isinstance(term.arg, BlockMatrix):
+        return None
+    (row,) = block_rows(term.arg)
+    return blocks([[Diag(a) if i == j else zero(a.cols, b.cols) for j, b in enumerate(row)] for i, a in enumerate(row)])
+
+
+def block_nested(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | None:
+    """[[A B] C]  =  [A B C]        a zero block is cut to fit; other blocks must have equal parts"""
+    if not isinstance(term, BlockMatrix) or not any(isinstance(block, BlockMatrix) for block in children(term)):
+        return None
+    grid = block_rows(term)
+    heights = [partition([[part[0].rows for part in block_rows(b)] for b in row if not isinstance(b, ZeroMatrix)], row[0].rows) for row in grid]
+    widths = [
+        partition([[part.cols for part in block_rows(b)[0]] for b in column if not isinstance(b, ZeroMatrix)], column[0].cols)
+        for column in zip(*grid, strict=True)
+    ]
+    if None in heights or None in widths:
+        return None
+    cells = [
+        [cut(block, height or [], width or []) for block, width in zip(row, widths, strict=True)]
+        for row, height in zip(grid, heights, strict=True)
+    ]
+    return blocks([[part for cell in row for part in cell[i]] for row, height in zip(cells, heights, strict=True) for i in range(len(height or []))])
+
+
+def partition(found: Sequence[Sequence[Expr]], whole: Expr) -> list[Expr] | None:
+    """The one partition that all blocks of a row share; `whole` when there is none; None when they differ."""
+    first = list(found[0]) if found else [whole]
+    agree = all(len(p) == len(first) and all(same_size(a, b) for a, b in zip(p, first, strict=True)) for p in found)
+    return first if agree else None
+
+
+def cut(block: MatrixExpr, heights: Sequence[Expr], widths: Sequence[Expr]) -> Sequence[Sequence[MatrixExpr]]:
+    """A block as its parts; a zero block in parts of the given sizes."""
+    if isinstance(block, ZeroMatrix):
+        return [[zero(height, width) for width in widths] for height in heights]
+    return block_rows(block)
+
+
+def annihilate(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | None:
+    """A 0  =  0  =  0 A"""
+    if not isinstance(term, MatMul) or not any(isinstance(part, ZeroMatrix) for part in term.args):
+        return None
+    return zero(term.rows, term.cols)
+
+
+def neutral(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | None:
+    """A + 0  =  A"""
+    if not isinstance(term, MatAdd):
+        return None
+    kept = [part for part in term.args if not isinstance(part, ZeroMatrix)]
+    if len(kept) == len(term.args):
+        return None
+    return total(*kept) if kept else zero(term.rows, term.cols)
+
+
+def zeros(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | None:
+    """0'  =  0,   [0 0]  =  0,   diag(0)  =  0,   sum_e 0  =  0,   and f(0)  =  0 for an f that fixes zero"""
+    kinds = (Transpose, BlockMatrix, Diag, HeadSum, Act)
+    if not isinstance(term, kinds) or not all(isinstance(part, ZeroMatrix) for part in children(term)):
+        return None
+    if isinstance(term, Act) and term.name not in FIXES_ZERO:
+        return None
+    return zero(term.rows, term.cols)
+
+
+def identity(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | None:
+    """A I  =  A  =  I A,   I'  =  I"""
+    if isinstance(term, Transpose) and isinstance(term.arg, Identity):
+        return term.arg
+    if not isinstance(term, MatMul) or not any(isinstance(part, Identity) for part in term.args):
+        return None
+    kept = [part for part in term.args if not isinstance(part, Identity)]
+    return product(*kept) if any(not is_scalar(part) for part in kept) else product(*kept, eye(term.rows))
+
+
+def scalars(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | None:
+    """a b A  =  (a b) A        one factor in lowest terms; 1 A = A and 0 A = 0"""
+    if not isinstance(term, MatMul):
+        return None
+    scalar, matrices = split(term)
+    scalar = simplified(scalar)
+    result = zero(term.rows, term.cols) if scalar == 0 else product(scalar, matrices)
+    return None if result == term else result
+
+
+def scalar_out(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | None:
+    """(a A)'  =  a A',   diag(a g)  =  a diag(g),   sum_e a A  =  a sum_e A,   f(a A)  =  a f(A) if f allows and a > 0"""
+    if not isinstance(term, (Transpose, Diag, HeadSum, Act)):
+        return None
+    scalar, matrices = split(children(term)[0])
+    if scalar == 1:
+        return None
+    if isinstance(term, Act) and not (term.name in POSITIVELY_HOMOGENEOUS and scalar.is_positive):
+        return None
+    return product(scalar, rebuild(term, [matrices]))
+
+
+def distribute(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | None:
+    """(A + B) C  =  A C + B C,   A (B + C)  =  A B + A C"""
+    if not isinstance(term, MatMul):
+        return None
+    for i, part in enumerate(term.args):
+        if isinstance(part, MatAdd):
+            return total(*(product(*term.args[:i], summand, *term.args[i + 1 :]) for summand in part.args))
+    return None
+
+
+def factor(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | None:
+    """A C + B C  =  (A + B) C"""
+    if not isinstance(term, MatAdd) or not all(isinstance(part, MatMul) for part in term.args):
+        return None
+    last = term.args[0].args[-1]
+    if any(part.args[-1] != last or is_scalar(part.args[-2]) for part in term.args):
+        return None
+    return product(total(*(product(*part.args[:-1]) for part in term.args)), last)
+
+
+def collect(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | None:
+    """a A + b A  =  (a + b) A        like terms of a sum"""
+    if not isinstance(term, MatAdd):
+        return None
+    sums: dict[MatrixExpr, Expr] = {}
+    for part in term.args:
+        scalar, matrices = split(part)
+        sums[matrices] = sums.get(matrices, 0) + scalar
+    if len(sums) == len(term.args):
+        return None
+    kept = [product(simplified(scalar), matrices) for matrices, scalar in sums.items() if simplified(scalar) != 0]
+    return total(*kept) if kept else zero(term.rows, term.cols)
+
+
+def rescale(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | None:
+    """D_n(a G, eps)  =  sqrt(n / (a m)) D_m(G, eps n / (a m))        for a > 0 and G = A ..., A with m columns"""
+    if not isinstance(term, RowScale):
+        return None
+    a, G = split(term.arg)
+    if not isinstance(G, MatMul):
+        return None
+    m = G.args[0].cols
+    ratio = simplified(term.n / (a * m))
+    if not (a.is_positive and m.is_positive and term.n.is_positive):
+        return None
+    result = product(sqrt(ratio), RowScale(G, m, simplified(term.eps * ratio)))
+    return None if result == term else result
+
+
+def transpose_product(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | None:
+    """(A B)'  =  B' A'"""
+    if not isinstance(term, Transpose) or not isinstance(term.arg, MatMul):
+        return None
+    return transpose_word(term.arg)
+
+
+def transpose_sum(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | None:
+    """(A + B)'  =  A' + B'"""
+    if not isinstance(term, Transpose) or not isinstance(term.arg, MatAdd):
+        return None
+    return total(*(transposed(part) for part in term.arg.args))
+
+
+def heads_blocks(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | None:
+    """sum_e [A_e B_e]  =  [sum_e A_e   sum_e B_e]"""
+    if not isinstance(term, HeadSum) or not isinstance(term.arg, BlockMatrix):
+        return None
+    return blocks([[HeadSum(block, term.bound) for block in row] for row in block_rows(term.arg)])
+
+
+def heads_sum(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | None:
+    """sum_e (A_e + B_e)  =  sum_e A_e + sum_e B_e"""
+    if not isinstance(term, HeadSum) or not isinstance(term.arg, MatAdd):
+        return None
+    return total(*(HeadSum(part, term.bound) for part in term.arg.args))
+
+
+def heads_right(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | None:
+    """sum_e (A_e C)  =  (sum_e A_e) C        where C is the same for all heads"""
+    if not isinstance(term, HeadSum) or not isinstance(term.arg, MatMul):
+        return None
+    *first, last = term.arg.args
+    if atoms(last) & set(term.bound) or not any(not is_scalar(part) for part in first):
+        return None
+    return product(HeadSum(product(*first), term.bound), last)
+
+
+def lemma(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | None:
+    """L(T)  =  R(T)        where L(X) = R(X) is a theorem and T any matrix of the shape of X"""
+    (index,) = argument
+    if not 0 <= index < len(context.lemmas):
+        return None
+    theorem = context.lemmas[index]
+    X = context.stream
+    T = instance_of(theorem.left, term, X) if X is not None else None
+    if T is None:
+        return theorem.right if term == theorem.left else None
+    assert X is not None
+    captured = atoms(T) & bound_in(theorem.left, theorem.right)
+    if captured or not (same_size(T.rows, X.rows) and same_size(T.cols, X.cols)):
+        return None
+    if substitute(theorem.left, {X: T}) != term:
+        return None
+    return substitute(theorem.right, {X: T})
+
+
+def instance_of(pattern: Expr, term: Expr, X: MatrixSymbol) -> MatrixExpr | None:
+    """What X is in the term if the term is an instance of the pattern: a guess, checked by the caller."""
+    if pattern == X:
+        return term
+    inner, found = children(pattern), children(term)
+    if isinstance(pattern, MatMul) and isinstance(term, MatMul) and X in inner and len(found) >= len(inner):
+        before, after = inner.index(X), len(inner) - inner.index(X) - 1
+        return product(*found[before : len(found) - after])
+    if type(pattern) is not type(term) or len(inner) != len(found):
+        return None
+    guesses = (instance_of(p, t, X) for p, t in zip(inner, found, strict=True))
+    return next((guess for guess in guesses if guess is not None), None)
+
+
+def bound_in(*terms: Expr) -> set[Expr]:
+    """The names that a sum over heads or a stack of layers inside the terms binds."""
+    return {name for term in terms for node in term.atoms(HeadSum, Stack) for name in node.bound}
+
+
+def induction(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | None:
+    """Layers[G | H](Y C)  =  Layers[F](Y) C        by lemmas G(X C) = F(X) C, and H(X C) = X C for each inserted H
+
+    C is the stream map, the same for all layers (nothing where the stream stays as it is).
+    """
+    X = context.stream
+    if not isinstance(term, Stack) or X is None or X in atoms(term.arg):
+        return None
+    for C in stream_maps(term.arg):
+        if any(atoms(part) & {X, *term.bound} or not same_size(part.rows, X.cols) for part in C):
+            continue
+        XC = product(X, *C)
+        if not same_size(XC.cols, term.stream.cols):
+            continue
+        square = proved_for(context, substitute(term.body, {term.stream: XC}))
+        units = [proved_for(context, substitute(layer, {term.stream: XC})) for layer in term.inserted]
+        F, Y = (None if side is None else ends_with(side, C) for side in (square, term.arg))
+        if F is not None and Y is not None and all(unit == XC for unit in units):
+            return product(Stack(Y, X, F, term.bound), *C)
+    return None
+
+
+def proved_for(context: Context, left: Expr) -> Expr | None:
+    """The right side of the lemma with this left side."""
+    return next((lemma.right for lemma in context.lemmas if lemma.left == left), None)
+
+
+def stream_maps(start: Expr) -> list[tuple[MatrixExpr, ...]]:
+    """What the stream map of a start can be: nothing, or the last factor."""
+    return [(), (start.args[-1],)] if isinstance(start, MatMul) else [()]
+
+
+def ends_with(term: Expr, C: tuple[MatrixExpr, ...]) -> Expr | None:
+    """Y for a term Y C; None when the term does not end in C."""
+    if not C:
+        return term
+    if not isinstance(term, MatMul) or term.args[-1:] != C or is_scalar(term.args[-2]):
+        return None
+    return product(*term.args[:-1])
+
+
+RULES: Mapping[str, Rule] = {
+    "definition of the norm": norm_definition,
+    "constraint": hypothesis,
+    "block product": block_product,
+    "block sum": block_sum,
+    "block transpose": block_transpose,
+    "elementwise on blocks": block_act,
+    "diagonal of blocks": block_diag,
+    "nested blocks": block_nested,
+    "product with zero": annihilate,
+    "sum with zero": neutral,
+    "zeros": zeros,
+    "identity": identity,
+    "scalars": scalars,
+    "scalar out": scalar_out,
+    "distribute": distribute,
+    "factor": factor,
+    "like terms": collect,
+    "rescale the norm": rescale,
+    "transpose of a product": transpose_product,
+    "transpose of a sum": transpose_sum,
+    "heads of blocks": heads_blocks,
+    "heads of a sum": heads_sum,
+    "common factor of heads": heads_right,
+    "lemma": lemma,
+    "induction over layers": induction,
+}

@@ -1,0 +1,170 @@
+"""The prover: looks for the steps of a derivation.  It is not trusted; the kernel redoes every step.
+
+The search is plain: a strategy is a list of rules in order of preference; the first rule that applies
+anywhere is used everywhere it applies, until none does.  Both sides of a goal are rewritten so, and
+meet or do not; what is left when they do not meet is the residual.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from ..symbolic.terms import (
+    Expr,
+    MatAdd,
+    MatMul,
+    MatrixSymbol,
+    children,
+    is_scalar,
+    product,
+    total,
+)
+from .kernel import RULES, Context, Equation, Position, Step, Theorem, apply, derive, meet, split
+
+STEP_LIMIT = 200
+
+CLEAN = ("product with zero", "sum with zero", "zeros", "identity", "lemma", "induction over layers", "constraint")
+BLOCKS = (
+    "block sum",
+    "block transpose",
+    "elementwise on blocks",
+    "diagonal of blocks",
+    "heads of blocks",
+    "nested blocks",
+    "block product",
+)
+SCALARS = ("scalar out", "rescale the norm", "scalars", "like terms")
+EXPAND = ("transpose of a product", "transpose of a sum", "distribute", "heads of a sum", "definition of the norm")
+
+STRATEGIES: tuple[tuple[str, ...], ...] = (
+    ("lemma", "induction over layers", "factor"),  # put proved pieces together
+    (*CLEAN, *BLOCKS, *SCALARS),  # compute with blocks
+    (*CLEAN, *BLOCKS, *SCALARS, *EXPAND),  # and write everything out, norms last
+)
+
+
+@dataclass(frozen=True)
+class Derivation:
+    """The steps that take each side of a goal to a common term; `theorem` is None where they do not meet."""
+
+    left: Expr
+    right: Expr
+    left_steps: tuple[Step, ...]
+    right_steps: tuple[Step, ...]
+    theorem: Theorem | None
+    residual: tuple[Expr, Expr] | None = None
+
+
+def prove(context: Context, left: Expr, right: Expr) -> Derivation:
+    """Derive left = right with the first strategy that makes the two sides meet."""
+    failed: Derivation | None = None
+    for strategy in STRATEGIES:
+        failed = attempt(context, left, right, strategy)
+        if failed.theorem is not None:
+            return failed
+    assert failed is not None
+    return failed
+
+
+def attempt(context: Context, left: Expr, right: Expr, strategy: Sequence[str]) -> Derivation:
+    """Rewrite the left side until it is the right side or nothing applies; then the right side as well."""
+    left_chain = chain(context, left, strategy, stop=right)
+    right_chain = chain(context, right, strategy, stop=left_chain[-1][1])
+    reached = {term: i for i, (_, term) in reversed(list(enumerate(right_chain)))}
+    i = next((i for i, (_, term) in enumerate(left_chain) if term in reached), None)
+    if i is not None:
+        left_chain, right_chain = left_chain[: i + 1], right_chain[: reached[left_chain[i][1]] + 1]
+    left_steps, right_steps = (tuple(step for step, _ in links if step) for links in (left_chain, right_chain))
+    if i is None:
+        return Derivation(left, right, left_steps, right_steps, None, (left_chain[-1][1], right_chain[-1][1]))
+    theorem = meet(derive(context, left, left_steps), derive(context, right, right_steps))
+    return Derivation(left, right, left_steps, right_steps, theorem)
+
+
+def normal_form(context: Context, term: Expr) -> Expr:
+    """What computing with blocks makes of a term."""
+    return chain(context, term, STRATEGIES[1], stop=None)[-1][1]
+
+
+Chain = list[tuple["Step | None", Expr]]
+
+
+def chain(context: Context, term: Expr, strategy: Sequence[str], stop: Expr | None) -> Chain:
+    """The terms that a strategy makes of a term, each with the step that led to it."""
+    links: Chain = [(None, term)]
+    moves = [(rule, argument) for rule in strategy for argument in arguments(context, rule)]
+    known: Known = {}
+    while term != stop and len(links) <= STEP_LIMIT:
+        step = next((step for move in moves if (step := everywhere(context, term, *move, known))), None)
+        if step is None:
+            break
+        term = apply(context, term, step)
+        links.append((step, term))
+    return links
+
+
+def arguments(context: Context, rule: str) -> Iterator[tuple[int, ...]]:
+    """The arguments that a rule can take: which lemma, or which constraint and how it is read."""
+    if rule == "lemma":
+        yield from ((i,) for i, lemma in enumerate(context.lemmas) if lemma.left != lemma.right)
+    elif rule == "constraint":
+        yield from ((i, *orientation(equation)) for i, equation in enumerate(context.hypotheses))
+    else:
+        yield ()
+
+
+def orientation(equation: Equation) -> tuple[int, ...]:
+    """Solved for its last bare matrix where a constraint is a sum or has a factor; else as it stands."""
+    terms = equation.left.args if isinstance(equation.left, MatAdd) else (equation.left,)
+    bare = [i for i, term in enumerate(terms) if isinstance(split(term)[1], MatrixSymbol)]
+    plain = len(terms) == 1 and split(terms[0])[0] == 1
+    return () if plain or not bare else (bare[-1],)
+
+
+# ---------------------------------------------------------------- where a rule applies
+
+Known = dict[tuple[Expr, str, tuple[int, ...]], tuple[Position, ...]]
+
+
+def everywhere(context: Context, term: Expr, rule: str, argument: tuple[int, ...], known: Known) -> Step | None:
+    """The step that uses a rule at every place where it applies; None where it applies nowhere."""
+    length = run_length(context, rule, argument)
+
+    def places(term: Expr) -> tuple[Position, ...]:
+        key = (term, rule, argument)
+        if key not in known:
+            known[key] = ((),) if RULES[rule](context, term, argument) is not None else tuple(below(term))
+        return known[key]
+
+    def below(term: Expr) -> Iterator[Position]:
+        i, parts = 0, children(term)
+        while i < len(parts):
+            if length and run_applies(term, parts[i : i + length]):
+                yield ((i, i + length),)
+                i += length
+            else:
+                yield from ((i, *position) for position in places(parts[i]) if parts[i].is_Matrix)
+                i += 1
+
+    def run_applies(term: Expr, run: Sequence[Expr]) -> bool:
+        if not isinstance(term, (MatMul, MatAdd)) or len(run) < length or any(map(is_scalar, run)):
+            return False
+        part = (product if isinstance(term, MatMul) else total)(*run)
+        return isinstance(part, type(term)) and RULES[rule](context, part, argument) is not None
+
+    positions = places(term)
+    return Step(rule, positions, argument) if positions else None
+
+
+def run_length(context: Context, rule: str, argument: tuple[int, ...]) -> int:
+    """How many neighbours of a product or sum a rule takes at a time; 0 for rules on whole terms."""
+    if rule == "block product":
+        return 2
+    if rule == "lemma":
+        pattern = context.lemmas[argument[0]].left
+    elif rule == "constraint" and len(argument) == 1:
+        pattern = context.hypotheses[argument[0]].left
+    else:
+        return 0
+    return len(pattern.args) if isinstance(pattern, (MatMul, MatAdd)) else 0

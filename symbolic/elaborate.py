@@ -1,0 +1,237 @@
+"""From the trees of a variant file to terms: every name looked up, every size checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from sympy import Integer, Rational, Symbol, expand
+
+from . import syntax
+from .syntax import Expression, error_at, nearest, show
+from .terms import (
+    Act,
+    Diag,
+    Expr,
+    Hadamard,
+    Kron,
+    ShapeError,
+    blocks,
+    canonical,
+    eye,
+    is_scalar,
+    negative,
+    ones,
+    product,
+    same_size,
+    sqrt,
+    total,
+    transposed,
+    zero,
+)
+
+Shape = tuple[Expr, Expr]
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What the names of an expression mean, and what is known of the sizes.
+
+    `above` gives, for a grown size, the size that it exceeds: p_hat - p >= 1.
+    """
+
+    names: Mapping[str, Expr]
+    above: Mapping[Symbol, Expr]
+    act: str
+
+    def spread(self, scalar: Expr) -> Expr:
+        """The scalar with every grown size written as the old one plus a positive symbol."""
+        for grown, old in reversed(list(self.above.items())):
+            scalar = scalar.subs(grown, old + Symbol(f"{grown}~more", integer=True, positive=True))
+        return expand(scalar)
+
+    def is_positive(self, scalar: Expr) -> bool:
+        return bool(scalar.is_positive or self.spread(scalar).is_positive)
+
+    def is_nonzero(self, scalar: Expr) -> bool:
+        return bool(scalar.is_nonzero or self.spread(scalar).is_positive or self.spread(-scalar).is_positive)
+
+
+def elaborate(expression: Expression, scope: Scope, shape: Shape | None) -> Expr:
+    """The term of an expression; `shape` (rows, columns) is what the place asks for, None for a scalar.
+
+    Raises VariantError with line and column for an unknown name, a shape that does not fit, a division by
+    what may be zero, or a root of what may be negative.
+    """
+    term = _term(expression, scope, shape)
+    if shape is None:
+        if not is_scalar(term):
+            raise error_at(expression, "a scalar is wanted here", _shown(term), "a scalar")
+        return term
+    if is_scalar(term):
+        if term != 0:
+            raise error_at(expression, "a matrix is wanted here", f"the scalar {show(expression)}", _shape(shape))
+        return zero(*shape)
+    if not _fits(term, shape):
+        raise error_at(expression, "the shape does not fit", f"{show(expression)}, which is {_shown(term)}", _shape(shape))
+    return term
+
+
+def shape_of(expression: Expression, scope: Scope) -> Shape | None:
+    """The shape that an expression has by itself; None for a scalar, and for a bare 0."""
+    term = _term(expression, scope, None)
+    return None if is_scalar(term) else term.shape
+
+
+def _fits(term: Expr, shape: Shape) -> bool:
+    return same_size(term.rows, shape[0]) and same_size(term.cols, shape[1])
+
+
+def _shape(shape: Shape) -> str:
+    return f"{shape[0]} x {shape[1]}"
+
+
+def _shown(term: Expr) -> str:
+    return "a scalar" if is_scalar(term) else _shape(term.shape)
+
+
+def _term(expression: Expression, scope: Scope, shape: Shape | None) -> Expr:
+    """A term of any shape; `shape` only helps to size a bare 0."""
+    try:
+        match expression:
+            case syntax.Number(value=value):
+                return Rational(value.numerator, value.denominator)
+            case syntax.Name(name=name):
+                return _name(expression, name, scope)
+            case syntax.Unknown(name=name):
+                raise error_at(
+                    expression, "solving for an unknown scalar is not part of this version", f"?{name}", "a known scalar"
+                )
+            case syntax.Negative(operand=operand):
+                return negative(_term(operand, scope, shape))
+            case syntax.Transposed(operand=operand):
+                inner = _term(operand, scope, (shape[1], shape[0]) if shape else None)
+                return inner if is_scalar(inner) else transposed(inner)
+            case syntax.Blocks(rows=rows):
+                return _blocks(expression, rows, scope, shape)
+            case syntax.Call():
+                return _call(expression, scope)
+            case syntax.BinaryOp():
+                return _operation(expression, scope, shape)
+    except ShapeError as error:
+        raise error_at(expression, f"{error.message} in {show(expression)}", error.found, error.expected) from None
+
+
+def _name(place: Expression, name: str, scope: Scope) -> Expr:
+    if name in scope.names:
+        return scope.names[name]
+    guess = nearest(name, scope.names)
+    raise error_at(
+        place,
+        "this name means nothing here",
+        name,
+        f"{guess}?" if guess else "a parameter, a new block or a size: " + ", ".join(scope.names),
+    )
+
+
+def _operation(node: syntax.BinaryOp, scope: Scope, shape: Shape | None) -> Expr:
+    if node.operator in "+-":
+        left, right = _sized(_term(node.left, scope, shape), _term(node.right, scope, shape))
+        right = right if node.operator == "+" else negative(right)
+        if is_scalar(left) != is_scalar(right):
+            raise error_at(node, "a scalar and a matrix cannot be added", show(node), "two of a kind")
+        return canonical(left + right) if is_scalar(left) else total(left, right)
+    left, right = _term(node.left, scope, None), _term(node.right, scope, None)
+    if node.operator == "*":
+        return product(left, right)
+    if not is_scalar(right) or (node.operator == "^" and not is_scalar(left)):
+        raise error_at(node, f"`{node.operator}` takes scalars", show(node), "a scalar")
+    if node.operator == "/":
+        _nonzero(node.right, right, scope)
+        return product(1 / right, left)
+    if right.is_negative or not right.is_integer:
+        _nonzero(node.left, left, scope)
+    if not (right.is_integer or scope.is_positive(left)):
+        raise error_at(node.left, "a power of what may be negative", show(node.left), "something positive")
+    return left**right
+
+
+def _sized(left: Expr, right: Expr) -> tuple[Expr, Expr]:
+    """A bare 0 next to a matrix takes its shape."""
+    if is_scalar(left) and left == 0 and not is_scalar(right):
+        return zero(*right.shape), right
+    if is_scalar(right) and right == 0 and not is_scalar(left):
+        return left, zero(*left.shape)
+    return left, right
+
+
+def _nonzero(place: Expression, scalar: Expr, scope: Scope) -> None:
+    if not scope.is_nonzero(scalar):
+        raise error_at(place, "a division by what may be zero", show(place), "something that is never zero")
+
+
+def _blocks(
+    node: Expression, rows: Sequence[Sequence[Expression]], scope: Scope, shape: Shape | None
+) -> Expr:
+    """A matrix of blocks; a bare 0 takes its height from its row and its width from its column."""
+    grid = [[_term(cell, scope, None) for cell in row] for row in rows]
+    heights = [_common(row, lambda block: block.rows) for row in grid]
+    widths = [_common(column, lambda block: block.cols) for column in zip(*grid, strict=True)]
+    if shape is not None:
+        heights, widths = _completed(heights, shape[0]), _completed(widths, shape[1])
+    for i, row in enumerate(grid):
+        for j, block in enumerate(row):
+            if is_scalar(block):
+                height, width = heights[i], widths[j]
+                if block != 0:
+                    raise error_at(rows[i][j], "a block is a matrix", show(rows[i][j]), "a matrix or 0")
+                if height is None or width is None:
+                    raise error_at(rows[i][j], "the size of this block is not determined", "0", "0(m, n)")
+                row[j] = zero(height, width)
+    return blocks(grid)
+
+
+def _common(cells: Sequence[Expr], side: Callable[[Expr], Expr]) -> Expr | None:
+    return next((side(cell) for cell in cells if not is_scalar(cell)), None)
+
+
+def _completed(sizes: list[Expr | None], whole: Expr) -> list[Expr | None]:
+    """With one size missing, it is what the others leave of the whole."""
+    if sizes.count(None) != 1:
+        return sizes
+    rest = canonical(whole - sum((size for size in sizes if size is not None), Integer(0)))
+    return [rest if size is None else size for size in sizes]
+
+
+def _call(node: syntax.Call, scope: Scope) -> Expr:
+    arguments = [_term(argument, scope, None) for argument in node.arguments]
+    wants_scalars = node.function in ("sqrt", "eye", "ones", "0")
+    for place, argument in zip(node.arguments, arguments, strict=True):
+        if is_scalar(argument) != wants_scalars:
+            wanted = "a scalar" if wants_scalars else "a matrix"
+            raise error_at(place, f"`{node.function}` takes {wanted}", show(place), wanted)
+    if node.function == "sqrt":
+        if arguments[0] != 0 and not scope.is_positive(arguments[0]):
+            raise error_at(node.arguments[0], "a root of what may be negative", show(node.arguments[0]), "something positive")
+        return sqrt(arguments[0])
+    if wants_scalars:
+        for place, argument in zip(node.arguments, arguments, strict=True):
+            if not scope.is_positive(argument):
+                raise error_at(place, "a size is at least 1", show(place), "a positive size")
+    return _CONSTRUCTORS[node.function](scope, *arguments)
+
+
+def _blockdiag(scope: Scope, *parts: Expr) -> Expr:
+    return blocks([[a if i == j else zero(a.rows, b.cols) for j, b in enumerate(parts)] for i, a in enumerate(parts)])
+
+
+_CONSTRUCTORS: Mapping[str, Callable[..., Expr]] = {
+    "eye": lambda scope, n: eye(n),
+    "ones": lambda scope, m, n: ones(m, n),
+    "0": lambda scope, m, n: zero(m, n),
+    "diag": lambda scope, row: Diag(row),
+    "blockdiag": _blockdiag,
+    "kron": lambda scope, left, right: Kron(left, right),
+    "hadamard": lambda scope, left, right: Hadamard(left, right),
+    "act": lambda scope, arg: Act(arg, scope.act),
+}

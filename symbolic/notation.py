@@ -1,0 +1,115 @@
+"""How terms are written: LaTeX for pages, plain text in the variant notation for certificates."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+from sympy import Expr
+from sympy.printing.latex import LatexPrinter
+from sympy.printing.precedence import PRECEDENCE
+from sympy.printing.str import StrPrinter
+
+from .terms import block_rows
+
+_INSTANCE = "~"  # separates a name from the instance of the block that it names; no user name holds it
+
+
+def instance(name: str, tag: str) -> str:
+    """The name of one instance of a new block: the n-th step of a chain, the heads it belongs to."""
+    return f"{name}{_INSTANCE}{tag}" if tag else name
+
+
+@lru_cache(maxsize=None)
+def name_latex(name: str) -> str:
+    r"""A text name as LaTeX.
+
+    >>> name_latex("M_W_l1"), name_latex("p_hat"), name_latex("M_g~2")
+    ('M_{W_{l1}}', '\\hat{p}', 'M_{g}^{(2)}')
+    """
+    if _INSTANCE in name:
+        head, tag = name.split(_INSTANCE, 1)
+        return f"{name_latex(head)}^{{({tag})}}"
+    if name.endswith("_hat"):
+        return rf"\hat{{{name_latex(name[:-4])}}}"
+    greek = {"eps": r"\varepsilon"}
+    head, _, tail = name.partition("_")
+    if not tail:
+        return greek.get(name, name if len(name) == 1 or re.fullmatch(r"[A-Za-z]\d*", name) else rf"\mathrm{{{name}}}")
+    inner = name_latex(tail) if "_" in tail or tail in greek else (tail if len(tail) < 3 else rf"\mathrm{{{tail}}}")
+    return f"{name_latex(head)}_{{{inner}}}"
+
+
+class _Latex(LatexPrinter):
+    def _print_Symbol(self, expr, style="plain"):  # type: ignore[no-untyped-def]
+        return name_latex(expr.name)
+
+    def _print_MatrixSymbol(self, expr, style="plain"):  # type: ignore[no-untyped-def]
+        return name_latex(expr.name)
+
+    def _print_MatAdd(self, expr):  # type: ignore[no-untyped-def]
+        shown = [self.parenthesize(part, PRECEDENCE["Add"]) for part in expr.args]
+        return shown[0] + "".join(part if part.startswith("-") else f" + {part}" for part in shown[1:])
+
+    def _print_ZeroMatrix(self, expr):  # type: ignore[no-untyped-def]
+        return "0"
+
+    def _print_Identity(self, expr):  # type: ignore[no-untyped-def]
+        return rf"\mathbb{{I}}_{{{self._print(expr.rows)}}}"
+
+    def _print_OneMatrix(self, expr):  # type: ignore[no-untyped-def]
+        sizes = self._print(expr.rows)
+        if expr.cols != 1:
+            sizes += rf" \times {self._print(expr.cols)}"
+        return rf"\mathbf{{1}}_{{{sizes}}}"
+
+    def _print_Transpose(self, expr):  # type: ignore[no-untyped-def]
+        inner = self.parenthesize(expr.arg, PRECEDENCE["Pow"])
+        return rf"{inner}^{{T}}"
+
+
+class _Text(StrPrinter):
+    """The variant notation; nodes without a notation of their own print like calls."""
+
+    def _print_BlockMatrix(self, expr):  # type: ignore[no-untyped-def]
+        rows = "; ".join(", ".join(map(self._print, row)) for row in block_rows(expr))
+        return f"[{rows}]"
+
+    def _print_Transpose(self, expr):  # type: ignore[no-untyped-def]
+        return f"{self.parenthesize(expr.arg, PRECEDENCE['Pow'])}'"
+
+    def _print_ZeroMatrix(self, expr):  # type: ignore[no-untyped-def]
+        return f"0({self._print(expr.rows)}, {self._print(expr.cols)})"
+
+    def _print_OneMatrix(self, expr):  # type: ignore[no-untyped-def]
+        return f"ones({self._print(expr.rows)}, {self._print(expr.cols)})"
+
+    def _print_Identity(self, expr):  # type: ignore[no-untyped-def]
+        return f"eye({self._print(expr.rows)})"
+
+    def _print_MatMul(self, expr):  # type: ignore[no-untyped-def]
+        return "*".join(self.parenthesize(part, PRECEDENCE["Mul"]) for part in expr.args)
+
+    def _print_MatAdd(self, expr):  # type: ignore[no-untyped-def]
+        return " + ".join(self.parenthesize(part, PRECEDENCE["Add"]) for part in expr.args)
+
+    def _node(self, expr):  # type: ignore[no-untyped-def]
+        return f"{type(expr).__name__}({', '.join(map(self._print, expr.args))})"
+
+    _print_Act = _print_Softmax = _print_Diag = _print_RowScale = _print_Norm = _node
+    _print_Hadamard = _print_Kron = _print_HeadSum = _print_Stack = _node
+
+
+_latex_printer = _Latex()
+_text_printer = _Text()
+
+
+def latex(term: Expr) -> str:
+    """The term as LaTeX, printed from the object itself."""
+    return _latex_printer.doprint(term)
+
+
+def text(term: Expr) -> str:
+    """The term as plain text, in the notation of variant files where that has one."""
+    return _text_printer.doprint(term)
+

@@ -1,0 +1,422 @@
+"""Terms: sympy holds and prints them, these constructors build them, nothing here rewrites them.
+
+A term is a sympy ``MatrixExpr`` with symbolic sizes.  The constructors only flatten (a product of
+products is a product, a sum of sums is a sum), move scalar factors to the front of a product, and
+check every size; they never evaluate.  What sympy lacks is a node of ours, with its definition in
+the docstring and its own ``_latex``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from sympy import Expr, MatrixSymbol, Mul, S, Symbol, Tuple, expand, sqrt, sympify
+from sympy.core.symbol import Str
+from sympy.matrices.expressions import (
+    BlockMatrix,
+    Identity,
+    MatAdd,
+    MatMul,
+    MatrixExpr,
+    OneMatrix,
+    Transpose,
+    ZeroMatrix,
+)
+from sympy.printing.precedence import PRECEDENCE
+
+
+class ShapeError(ValueError):
+    """Two sizes that must agree do not; carries what was found and what was expected."""
+
+    def __init__(self, message: str, found: str, expected: str) -> None:
+        super().__init__(f"{message}: found {found}, expected {expected}")
+        self.message, self.found, self.expected = message, found, expected
+
+
+# ---------------------------------------------------------------- sizes and scalars
+
+
+def size(name: str) -> Symbol:
+    """A size: a symbol that stands for any integer >= 1."""
+    return Symbol(name, integer=True, positive=True)
+
+
+def scalar(name: str) -> Symbol:
+    """A real scalar parameter that is never negative, such as eps."""
+    return Symbol(name, nonnegative=True)
+
+
+def canonical(expression: Expr) -> Expr:
+    """A size or scalar as a sum of products, so that equal polynomials are equal objects."""
+    expression = sympify(expression)
+    return expression if expression.is_Atom else expand(expression)
+
+
+def same_size(left: Expr, right: Expr) -> bool:
+    """Whether two sizes are equal as polynomials, hence for all values of their symbols."""
+    return left == right or expand(left - right) == 0
+
+
+def shape_text(term: MatrixExpr) -> str:
+    return f"{term.rows} x {term.cols}"
+
+
+# ---------------------------------------------------------------- atoms and constructors
+
+
+def matrix(name: str, rows: Expr, columns: Expr) -> MatrixSymbol:
+    """A matrix of unknown entries (rows x columns)."""
+    return MatrixSymbol(name, canonical(rows), canonical(columns))
+
+
+def zero(rows: Expr, columns: Expr) -> ZeroMatrix:
+    """The zero matrix (rows x columns)."""
+    return ZeroMatrix(canonical(rows), canonical(columns))
+
+
+def ones(rows: Expr, columns: Expr) -> OneMatrix:
+    """The matrix of ones (rows x columns)."""
+    return OneMatrix(canonical(rows), canonical(columns))
+
+
+def eye(n: Expr) -> Identity:
+    """The identity matrix (n x n)."""
+    return Identity(canonical(n))
+
+
+def is_scalar(term: Expr) -> bool:
+    return not term.is_Matrix
+
+
+def product(*factors: Expr) -> Expr:
+    """The product of scalars and matrices (a x b)(b x c)...: flattened, scalars in front.
+
+    Raises ShapeError where two neighbours do not fit.
+
+    >>> product(matrix("A", size("m"), size("n")), matrix("B", size("n"), size("o")))
+    A*B
+    """
+    scalars: list[Expr] = []
+    matrices: list[MatrixExpr] = []
+    for factor in factors:
+        for part in factor.args if isinstance(factor, MatMul) else (sympify(factor),):
+            (scalars if is_scalar(part) else matrices).append(part)
+    scalars = [c for c in scalars if c != 1]
+    for left, right in zip(matrices, matrices[1:], strict=False):
+        if not same_size(left.cols, right.rows):
+            raise ShapeError("the factors of a product do not fit", shape_text(right), f"{left.cols} rows")
+    if not matrices:
+        return Mul(*scalars)
+    if len(matrices) == 1 and not scalars:
+        return matrices[0]
+    return MatMul(*scalars, *matrices, evaluate=False)
+
+
+def total(*terms: MatrixExpr) -> MatrixExpr:
+    """The sum of matrices of one shape, flattened.  Raises ShapeError."""
+    flat = [part for term in terms for part in (term.args if isinstance(term, MatAdd) else (term,))]
+    for term in flat[1:]:
+        if not (same_size(term.rows, flat[0].rows) and same_size(term.cols, flat[0].cols)):
+            raise ShapeError("the terms of a sum differ in shape", shape_text(term), shape_text(flat[0]))
+    return flat[0] if len(flat) == 1 else MatAdd(*flat, evaluate=False)
+
+
+def negative(term: Expr) -> Expr:
+    """-A, as the product (-1) A."""
+    return product(S.NegativeOne, term)
+
+
+def transposed(term: MatrixExpr) -> MatrixExpr:
+    """A' (n x m for an m x n term); A'' is A."""
+    return term.arg if isinstance(term, Transpose) else Transpose(term)
+
+
+def blocks(rows: Sequence[Sequence[MatrixExpr]]) -> MatrixExpr:
+    """A matrix of blocks.  Raises ShapeError when a row or a column of blocks does not fit.
+
+    >>> blocks([[matrix("A", size("m"), size("n")), zero(size("m"), size("n"))]]).shape
+    (m, 2*n)
+    """
+    for row in rows:
+        if len(row) != len(rows[0]):
+            raise ShapeError("the block rows differ in length", f"{len(row)} blocks", f"{len(rows[0])}")
+        for block, above in zip(row, rows[0], strict=True):
+            if not same_size(block.rows, row[0].rows):
+                raise ShapeError(
+                    "blocks side by side differ in rows", shape_text(block), f"{row[0].rows} rows"
+                )
+            if not same_size(block.cols, above.cols):
+                raise ShapeError(
+                    "blocks on top of each other differ in columns", shape_text(block), f"{above.cols} columns"
+                )
+    if len(rows) == len(rows[0]) == 1:
+        return rows[0][0]
+    return BlockMatrix([list(row) for row in rows])
+
+
+def block_rows(term: MatrixExpr) -> tuple[tuple[MatrixExpr, ...], ...]:
+    """The rows of blocks of a term; a term that is no block matrix is its own only block."""
+    if not isinstance(term, BlockMatrix):
+        return ((term,),)
+    height, width = term.blockshape
+    flat = term.blocks.flat()
+    return tuple(tuple(flat[i * width : (i + 1) * width]) for i in range(height))
+
+
+# ---------------------------------------------------------------- nodes that sympy lacks
+
+
+class _Node(MatrixExpr):
+    """A node whose first argument is a matrix."""
+
+    @property
+    def arg(self) -> MatrixExpr:
+        return self.args[0]
+
+    @property
+    def shape(self) -> tuple[Expr, Expr]:
+        return self.args[0].shape
+
+    def _entry(self, i: Expr, j: Expr, **hints: object) -> Expr:
+        raise TypeError(f"{type(self).__name__} has no symbolic entries")
+
+
+class Act(_Node):
+    """f applied to every entry: Act(A, f)_ij = f(A_ij)  (m x n -> m x n; equation 3 with f = relu)."""
+
+    def __new__(cls, arg: MatrixExpr, name: str | Str) -> Act:
+        return MatrixExpr.__new__(cls, arg, Str(str(name)))
+
+    @property
+    def name(self) -> str:
+        return str(self.args[1])
+
+    def _latex(self, printer) -> str:  # type: ignore[no-untyped-def]
+        shown = {"relu": "ReLU"}.get(self.name, self.name)
+        return rf"\operatorname{{{shown}}}\left({printer._print(self.arg)}\right)"
+
+
+class Softmax(_Node):
+    """The softmax of each row: exp(A_ij) / sum_c exp(A_ic)  (m x n -> m x n; equation 4)."""
+
+    def _latex(self, printer) -> str:  # type: ignore[no-untyped-def]
+        return rf"\operatorname{{Softmax}}\left({printer._print(self.arg)}\right)"
+
+
+class Diag(_Node):
+    """The diagonal matrix of a row: diag(g)_jj = g_1j  (1 x n -> n x n)."""
+
+    def __new__(cls, arg: MatrixExpr) -> Diag:
+        if arg.rows != 1:
+            raise ShapeError("diag takes one row", shape_text(arg), "1 x n")
+        return MatrixExpr.__new__(cls, arg)
+
+    @property
+    def shape(self) -> tuple[Expr, Expr]:
+        return (self.arg.cols, self.arg.cols)
+
+    def _latex(self, printer) -> str:  # type: ignore[no-untyped-def]
+        return rf"\operatorname{{diag}}\left({printer._print(self.arg)}\right)"
+
+
+class RowScale(_Node):
+    """The row scaling of a norm: diag(1 / sqrt(G_ii / n + eps))  (s x s -> s x s).
+
+    G is the Gram matrix X X' of the rows; only its diagonal counts.  This is the denominator of
+    equation 5 as a matrix: Norm(X) = RowScale(X X', h, eps) X diag(g).
+    """
+
+    def __new__(cls, arg: MatrixExpr, n: Expr, eps: Expr) -> RowScale:
+        if not same_size(arg.rows, arg.cols):
+            raise ShapeError("a row scaling takes a Gram matrix", shape_text(arg), "a square")
+        return MatrixExpr.__new__(cls, arg, sympify(n), sympify(eps))
+
+    @property
+    def n(self) -> Expr:
+        return self.args[1]
+
+    @property
+    def eps(self) -> Expr:
+        return self.args[2]
+
+    def _latex(self, printer) -> str:  # type: ignore[no-untyped-def]
+        index = printer._print(self.n) if self.eps == 0 else f"{printer._print(self.n)},{printer._print(self.eps)}"
+        return rf"D_{{{index}}}\left({printer._print(self.arg)}\right)"
+
+
+class Norm(_Node):
+    """RMSNorm: Norm(X)_ij = x_ij g_j / sqrt((1/h) sum_c x_ic^2 + eps)  (s x h; equation 5 has eps = 0)."""
+
+    def __new__(cls, arg: MatrixExpr, gain: MatrixExpr, eps: Expr) -> Norm:
+        if gain.rows != 1 or not same_size(gain.cols, arg.cols):
+            raise ShapeError("a norm's gain does not fit", shape_text(gain), f"1 x {arg.cols}")
+        return MatrixExpr.__new__(cls, arg, gain, sympify(eps))
+
+    @property
+    def gain(self) -> MatrixExpr:
+        return self.args[1]
+
+    @property
+    def eps(self) -> Expr:
+        return self.args[2]
+
+    def _latex(self, printer) -> str:  # type: ignore[no-untyped-def]
+        index = printer._print(self.gain)
+        if self.eps != 0:
+            index += f", {printer._print(self.eps)}"
+        return rf"\operatorname{{Norm}}_{{{index}}}\left({printer._print(self.arg)}\right)"
+
+
+class Hadamard(_Node):
+    """The entrywise product: Hadamard(A, B)_ij = A_ij B_ij  (m x n)."""
+
+    precedence = PRECEDENCE["Mul"]
+
+    def __new__(cls, left: MatrixExpr, right: MatrixExpr) -> Hadamard:
+        if not (same_size(left.rows, right.rows) and same_size(left.cols, right.cols)):
+            raise ShapeError("hadamard takes equal shapes", shape_text(right), shape_text(left))
+        return MatrixExpr.__new__(cls, left, right)
+
+    def _latex(self, printer) -> str:  # type: ignore[no-untyped-def]
+        return rf"\left({printer._print(self.args[0])}\right) \circ \left({printer._print(self.args[1])}\right)"
+
+
+class Kron(_Node):
+    """The Kronecker product: [A_ij B]  (m x n and p x q -> mp x nq)."""
+
+    precedence = PRECEDENCE["Mul"]
+
+    def __new__(cls, left: MatrixExpr, right: MatrixExpr) -> Kron:
+        return MatrixExpr.__new__(cls, left, right)
+
+    @property
+    def shape(self) -> tuple[Expr, Expr]:
+        left, right = self.args[0], self.args[1]
+        return (canonical(left.rows * right.rows), canonical(left.cols * right.cols))
+
+    def _latex(self, printer) -> str:  # type: ignore[no-untyped-def]
+        return rf"\left({printer._print(self.args[0])}\right) \otimes \left({printer._print(self.args[1])}\right)"
+
+
+def _occurring(bound: Sequence[MatrixSymbol], body: MatrixExpr) -> Tuple:
+    """The bound names that the body has, so that equal families are equal objects."""
+    found = atoms(body)
+    return Tuple(*(name for name in bound if name in found))
+
+
+class HeadSum(_Node):
+    """The sum over a family of heads: sum_e body_e  (m x n).
+
+    `bound` names the matrices that differ from head to head; every other symbol of the body is the
+    same for all heads.  The family has E members, whatever E is (equation 4, second line).
+    """
+
+    def __new__(cls, body: MatrixExpr, bound: Sequence[MatrixSymbol]) -> HeadSum:
+        return MatrixExpr.__new__(cls, body, _occurring(bound, body))
+
+    precedence = PRECEDENCE["Add"]
+
+    @property
+    def bound(self) -> tuple[MatrixSymbol, ...]:
+        return tuple(self.args[1])
+
+    def _latex(self, printer) -> str:  # type: ignore[no-untyped-def]
+        return rf"\sum_{{e}} {printer._print(self.arg)}"
+
+
+class Stack(_Node):
+    """All layers, one after the other, on a start  (s x h; equation 1).
+
+    `body` is a layer as a term in `stream`; a family of N of them, which differ in the matrices that
+    `bound` names, is applied in order, and each of `inserted` (a layer in `stream` as well) once, at
+    any place between them, before the first or after the last.
+    """
+
+    def __new__(
+        cls,
+        start: MatrixExpr,
+        stream: MatrixSymbol,
+        body: MatrixExpr,
+        bound: Sequence[MatrixSymbol],
+        inserted: Sequence[MatrixExpr] = (),
+    ) -> Stack:
+        for found in (start, body, *inserted):
+            if not (same_size(found.rows, stream.rows) and same_size(found.cols, stream.cols)):
+                raise ShapeError("a layer does not fit its stream", shape_text(found), shape_text(stream))
+        return MatrixExpr.__new__(cls, start, stream, body, _occurring(bound, body), Tuple(*inserted))
+
+    @property
+    def stream(self) -> MatrixSymbol:
+        return self.args[1]
+
+    @property
+    def body(self) -> MatrixExpr:
+        return self.args[2]
+
+    @property
+    def bound(self) -> tuple[MatrixSymbol, ...]:
+        return tuple(self.args[3])
+
+    @property
+    def inserted(self) -> tuple[MatrixExpr, ...]:
+        return tuple(self.args[4])
+
+    def _latex(self, printer) -> str:  # type: ignore[no-untyped-def]
+        new = r" \mid ".join(printer._print(layer) for layer in self.inserted)
+        extra = rf" \mid {new}" if new else ""
+        body = printer._print(self.body)
+        return rf"\operatorname{{Layers}}\left[{printer._print(self.stream)} \mapsto {body}{extra}\right]\left({printer._print(self.arg)}\right)"
+
+
+NODES = (Act, Softmax, Diag, RowScale, Norm, Hadamard, Kron, HeadSum, Stack)
+
+
+# ---------------------------------------------------------------- walking
+
+
+def children(term: Expr) -> tuple[Expr, ...]:
+    """The matrix sub-terms that a rule may rewrite, in order; a Stack shows its start only."""
+    if isinstance(term, BlockMatrix):
+        return tuple(term.blocks.flat())
+    if isinstance(term, (MatMul, MatAdd, Transpose)):
+        return term.args
+    if isinstance(term, (Hadamard, Kron)):
+        return (term.args[0], term.args[1])
+    if isinstance(term, Norm):
+        return (term.arg, term.gain)
+    return (term.args[0],) if isinstance(term, _Node) else ()
+
+
+def rebuild(term: Expr, parts: Sequence[Expr]) -> Expr:
+    """The term with other children (the inverse of `children`); sizes are checked again."""
+    if isinstance(term, BlockMatrix):
+        width = term.blockshape[1]
+        return blocks([parts[i : i + width] for i in range(0, len(parts), width)])
+    if isinstance(term, MatMul):
+        return product(*parts)
+    if isinstance(term, MatAdd):
+        return total(*parts)
+    if isinstance(term, Transpose):
+        return transposed(parts[0])
+    return type(term)(*parts, *term.args[len(parts) :])
+
+
+def subterms(term: Expr) -> Iterator[Expr]:
+    """The term and everything under it, parents first."""
+    yield term
+    for child in children(term):
+        yield from subterms(child)
+
+
+def substitute(term: Expr, mapping: dict[Expr, Expr]) -> Expr:
+    """The term with atoms replaced; bound names are replaced like any other (the kernel checks capture)."""
+    if term in mapping:
+        return mapping[term]
+    parts = children(term)
+    new = [substitute(part, mapping) for part in parts]
+    return term if all(a is b for a, b in zip(parts, new, strict=True)) else rebuild(term, new)
+
+
+def atoms(term: Expr) -> set[Expr]:
+    """The matrix symbols of a term, those of bound families and layer bodies included."""
+    return term.atoms(MatrixSymbol)
