@@ -50,10 +50,10 @@ class Format:
     def gamma(self, n: int) -> float:
         """gamma_n = n u / (1 - n u), the accumulated relative error of n roundings (Higham, lemma 3.1).
 
-        Raises ValueError for sizes at which one per cent no longer covers the rounding of the bounds themselves.
+        Raises ValueError unless n u < 1.
         """
-        if n * self.u > 1e-3:
-            raise ValueError(f"error bound for {self.name}: found {n} roundings in a row, expected n u <= 1/1000")
+        if n * self.u >= 1:
+            raise ValueError(f"{self.name}: found {n} roundings in a row, expected fewer than {1 / self.u:.0f}")
         return n * self.u / (1 - n * self.u)
 
     def load(self, x: Array) -> Array:
