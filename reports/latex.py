@@ -102,7 +102,13 @@ def normal(text: str) -> str:
     return "".join(plain.split())
 
 
-_SAME = {ord("\N{MINUS SIGN}"): "-", ord("\N{ASTERISK OPERATOR}"): "*", ord("\N{FUNCTION APPLICATION}"): None}
+_SAME = {
+    ord("\N{MINUS SIGN}"): "-",
+    ord("\N{ASTERISK OPERATOR}"): "*",
+    ord("\N{MODIFIER LETTER CIRCUMFLEX ACCENT}"): "^",
+    ord("\N{COMBINING CIRCUMFLEX ACCENT}"): "^",
+    ord("\N{COMBINING TILDE}"): "~",
+}
 
 
 def _drawn(token: re.Match[str], latex: str) -> str:

@@ -26,9 +26,9 @@ def mathml(latex: str, display: bool = False) -> str:
         drawing = convert_to_element(latex, display="block" if display else "inline")
     except Exception as error:
         raise ValueError(f"LaTeX that cannot be drawn ({type(error).__name__}): {latex}") from error
-    check(latex, expected, drawing)
     respelled = _respell(drawing)
     respelled.attrib = {"display": "block"} if display else {}
+    check(latex, expected, respelled)
     return tostring(respelled, encoding="unicode")
 
 
@@ -49,7 +49,7 @@ def check(latex: str, expected: Ink, drawing: Element) -> None:
 
 
 def _shown(drawing: Element) -> Ink:
-    """The ink of a MathML tree as latex2mathml makes it."""
+    """The ink of a MathML tree."""
     tags = Counter(element.tag for element in drawing.iter())
     accents = sum(normal(_text(over[1])) in ("^", "~") for over in drawing.iter("mover"))
     pairs = tags["msubsup"] + tags["munderover"]
@@ -75,6 +75,8 @@ _STYLES = {
     "bold": {"A": 0x1D400, "a": 0x1D41A, "0": 0x1D7CE},
     "double-struck": {"A": 0x1D538, "a": 0x1D552, "0": 0x1D7D8},
 }
+_HATS = {("^", True): "\N{MODIFIER LETTER CIRCUMFLEX ACCENT}", ("^", False): "\N{COMBINING CIRCUMFLEX ACCENT}",
+         ("~", True): "\N{SMALL TILDE}", ("~", False): "\N{COMBINING TILDE}"}  # fmt: skip
 _SIGNS = frozenset(":;±′⌊⌋⌈⌉∣")
 _LEAVES = frozenset({"mi", "mn", "mo", "mtext", "mspace"})
 
@@ -90,7 +92,18 @@ def _respell(element: Element) -> Element:
         children = list(children[0])
     copy = Element(element.tag, element.attrib)
     copy.extend(children)
-    return copy
+    return _hat(copy) if element.tag == "mover" else copy
+
+
+def _hat(over: Element) -> Element:
+    """A hat or tilde with the character that the font draws as one: small, or as wide as what is below it."""
+    mark = over[1]
+    small = over.get("accent") == "true" or mark.get("stretchy") == "false"
+    if mark.text in ("^", "~"):
+        over[1] = Element("mo", {"stretchy": "false"} if small else {})
+        over[1].text = _HATS[mark.text, small]
+        over.set("accent", "true")
+    return over
 
 
 def _leaf(element: Element) -> Element:

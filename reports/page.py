@@ -81,7 +81,7 @@ def number(value: float | None) -> Markup:
     mantissa, _, exponent = f"{value:.1e}".partition("e")
     if value == 0 or -3 < int(exponent) < 5:
         return escape(f"{value:.3g}")
-    return Markup("{} × 10<sup>{}</sup>").format(mantissa, exponent.lstrip("+").replace("-", "−"))
+    return Markup("{} × 10<sup>{}</sup>").format(mantissa, str(int(exponent)).replace("-", "−"))
 
 
 def chain(left: str, steps: tuple[Step, ...]) -> list[tuple[str, Step]]:

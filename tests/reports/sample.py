@@ -35,7 +35,7 @@ def old(latex: str) -> Cell:
     return Cell(latex, "old")
 
 
-OUTSIDE = rf"+ 1_{{s}} b_{{l2}}"
+OUTSIDE = r"+ 1_{s} b_{l2}"
 INNER = f"X {W1} + 1_{{s}} {B1}"
 NEW = f"X {M1} + 1_{{s}} {MB}"
 GROWN = relu(f"X {row(W1, M1)} + 1_{{s}} {row(B1, MB)}") + " " + column(W2, M2) + OUTSIDE
@@ -72,7 +72,10 @@ RULES = (
         "elementwise enters blocks",
         "───────────────────────────────\nf([A B]) = [f(A) f(B)]",
     ),
-    ("block product", "A: m×n, B: m×q, C: n×r, D: q×r\n───────────────────────────────\n[A B][C; D] = A C + B D"),
+    (
+        "block product",
+        "A: m×n, B: m×q, C: n×r, D: q×r\n───────────────────────────────\n[A B][C; D] = A C + B D",
+    ),
     ("zero annihilates", "A: m×n\n──────────────\nA 0(n,r) = 0(m,r)"),
 )
 
@@ -84,23 +87,52 @@ STEPS = (
 )
 
 NUMERIC = (
-    NumericRow("float64", "12 layers, h = 256", "MLP expansion, all layers", 3.1e-15, 2.0, 4.4e-12, 7.0e-4, False, True),
-    NumericRow("float32", "12 layers, h = 256", "MLP expansion, all layers", 1.7e-6, 3.0, 2.4e-3, 7.1e-4, False, True),
+    NumericRow(
+        "float64",
+        "12 layers, h = 256",
+        "MLP expansion, all layers",
+        3.1e-15,
+        2.0,
+        4.4e-12,
+        7.0e-4,
+        False,
+        True,
+    ),
+    NumericRow(
+        "float32", "12 layers, h = 256", "MLP expansion, all layers", 1.7e-6, 3.0, 2.4e-3, 7.1e-4, False, True
+    ),
     NumericRow("bfloat16", "2 layers, h = 16", "MLP expansion, one layer", 0.0, 0.0, 1.2, 0.0, False, True),
-    NumericRow("float64", "2 layers, h = 16", (Math(M2), " random"), 1.92, 8.6e15, 4.4e-13, 4.4e12, True, True),
+    NumericRow(
+        "float64", "2 layers, h = 16", (Math(M2), " random"), 1.92, 8.6e15, 4.4e-13, 4.4e12, True, True
+    ),
 )
 
 MLP = Section(
     id="mlp-expansion",
     title="MLP expansion",
     source="arXiv:2308.06103, Definition 3.1 and Theorem 3.1",
-    description=("The hidden layer of every MLP grows from ", Math("p"), " to ", Math(r"\hat{p}"), " columns."),
+    description=(
+        "The hidden layer of every MLP grows from ",
+        Math("p"),
+        " to ",
+        Math(r"\hat{p}"),
+        " columns.",
+    ),
     verdict="proved",
     statement=(
-        ("For all sizes ", Math(r"s, h, p \geq 1"), " and ", Math(r"\hat{p} > p"), ", all parameters and all inputs:"),
+        (
+            "For all sizes ",
+            Math(r"s, h, p \geq 1"),
+            " and ",
+            Math(r"\hat{p} > p"),
+            ", all parameters and all inputs:",
+        ),
         ("if ", Math(f"{M2} = 0"), ", then the expanded model's output equals the old one's."),
     ),
-    assumptions=("Real arithmetic.", ("No row of ", Math("X"), " is zero, because the norm has no ", Math(r"\varepsilon"), ".")),
+    assumptions=(
+        "Real arithmetic.",
+        ("No row of ", Math("X"), " is zero, because the norm has no ", Math(r"\varepsilon"), "."),
+    ),
     pictures=(
         Picture(W1, ((old(W1), Cell(M1, "free")),), ("h",), ("p", r"\hat{p} - p")),
         Picture(B1, ((old(B1), Cell(MB, "free")),), ("1",), ("p", r"\hat{p} - p")),
@@ -137,7 +169,12 @@ ATTENTION = Section(
     statement=(("For all sizes and all inputs the head ", Math("H_{e}"), " is unchanged."),),
     pictures=(
         Picture("W_{Q}", ((old("W_{Q}"), Cell("M_{W_{Q}}", "free")),), ("h",), ("k", r"\hat{k} - k")),
-        Picture("W_{K}", ((old(rf"{ROOT} W_{{K}}"), Cell("M_{W_{K}} = 0", "zero")),), ("h",), ("k", r"\hat{k} - k")),
+        Picture(
+            "W_{K}",
+            ((old(rf"{ROOT} W_{{K}}"), Cell("M_{W_{K}} = 0", "zero")),),
+            ("h",),
+            ("k", r"\hat{k} - k"),
+        ),
     ),
     goals=(
         Goal(
@@ -169,7 +206,7 @@ WRONG = Section(
     statement=("The outputs are equal.",),
     counterexample=COUNTEREXAMPLE,
     residual=(f"{relu(NEW)} {M2} = 0",),
-    variant_text="name = \"<script>alert(1)</script>\"\n",
+    variant_text='name = "<script>alert(1)</script>"\n',
 )
 
 FINDING = Finding(
