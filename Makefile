@@ -21,10 +21,10 @@ report: $(CORE)
 	$(BIN)/python -m growproof report -o $(REPORT)
 
 test: $(TEST)
-	$(BIN)/python -m pytest
+	$(BIN)/pytest
 
 test-extras: $(EXTRAS)
-	$(BIN)/python -m pytest -m extras --no-skips
+	$(BIN)/pytest -m extras --no-skips
 
 bench: $(TEST)
 	@set -e; for file in tests/benchmarks/bench_*.py; do \
@@ -34,8 +34,9 @@ bench: $(TEST)
 # The types are checked on the installed wheel, where the packages have the names that users import.
 lint: $(LINT)
 	$(BIN)/ruff check .
-	rm -rf $(VENV)/typed && $(PIP) --no-deps --target $(VENV)/typed .
-	MYPYPATH=$(VENV)/typed $(BIN)/mypy --cache-dir $(VENV)/.mypy_cache -p growproof
+	rm -rf build $(VENV)/typed
+	$(PIP) --no-deps --target $(VENV)/typed .
+	cd $(VENV) && MYPYPATH=typed bin/mypy --config-file ../pyproject.toml --cache-dir .mypy_cache -p growproof
 
 clean:
 	rm -rf $(VENV) $(REPORT) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -54,6 +54,7 @@ _TOKEN = re.compile(
     (?P<environment>\\(?P<edge>begin|end)\{(?P<kind>[a-z]+)\}(?:(?<=array\})\{[lcr|]+\})?)
   | (?P<word>\\(?:operatorname|text)\{(?P<letters>[A-Za-z0-9 ,.=<>\-]*)\})
   | (?P<void>\\(?:left|right)\s*\.)
+  | (?P<degree>\\sqrt\[[A-Za-z0-9]+\])
   | (?P<row>\\\\)
   | (?P<macro>\\(?:[A-Za-z]+|.))
   | (?P<script>[_^])
@@ -124,6 +125,8 @@ def _drawn(token: re.Match[str], latex: str) -> str:
             if token[0] not in MACROS:
                 raise ValueError(f"LaTeX macro {token[0]} is not on the list, in {latex}")
             return DRAWN.get(token[0], "")
+        case "degree":
+            return token[0].removeprefix(r"\sqrt")[1:-1]
         case "prime":
             return "′" * len(token[0])
         case "character":
@@ -142,6 +145,8 @@ def _shapes(token: re.Match[str]) -> tuple[str, ...]:
             return ("row", "cell")
         case "column":
             return ("cell",)
+        case "degree":
+            return ("root",)
         case "script" | "prime":
             return ("script",)
         case "macro":

@@ -43,9 +43,14 @@ def check(latex: str, expected: Ink, drawing: Element) -> None:
         )
     if shown != expected:
         raise ValueError(f"MathML has other shapes than the LaTeX: {shown} instead of {expected}, in {latex}")
+    if any(len(element) != _ARITY.get(element.tag, len(element)) for element in drawing.iter()):
+        raise ValueError(f"MathML lacks an argument, in {latex}")
     for element in drawing.iter("mn"):
         if not (element.text or "").replace(".", "", 1).isdigit():
             raise ValueError(f"MathML reads {element.text!r} as a number, in {latex}")
+
+
+_ARITY = {"mfrac": 2, "mroot": 2, "msub": 2, "msup": 2, "munder": 2, "mover": 2, "msubsup": 3, "munderover": 3}
 
 
 def _shown(drawing: Element) -> Ink:

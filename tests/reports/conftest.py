@@ -1,4 +1,6 @@
-"""A page with one of everything, used by the tests of the page."""
+"""The page that the tests look at: one of everything that a page can show."""
+
+import pytest
 
 from growproof.reports.view import (
     Cell,
@@ -235,3 +237,8 @@ PAGE = Page(
     trust=("The rules of the kernel.", "The constructors of sympy."),
     seconds=4.21,
 )
+
+
+@pytest.fixture(scope="session")
+def page() -> Page:
+    return PAGE

@@ -1,0 +1,24 @@
+"""The examples in the docstrings of every module are true, on the installed modules and not on second copies."""
+
+import doctest
+import pkgutil
+from importlib import import_module
+
+import pytest
+
+PACKAGES = ("symbolic", "numeric", "proofs", "reports")
+
+
+def modules() -> list[str]:
+    """The names of all modules: the packages lie in several folders, so each is walked by itself."""
+    names = ["growproof"]
+    for package in PACKAGES:
+        home = import_module(f"growproof.{package}")
+        names += [home.__name__, *(f"{home.__name__}.{found.name}" for found in pkgutil.iter_modules(home.__path__))]
+    return names
+
+
+@pytest.mark.parametrize("name", modules())
+def test_examples_are_true(name: str) -> None:
+    outcome = doctest.testmod(import_module(name))
+    assert outcome.failed == 0
