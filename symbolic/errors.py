@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 LONGEST_SHOWN = 300
+MOST_PARTS = 10
 
 
 class VariantError(Exception):
@@ -145,14 +146,28 @@ def quotations(text: str, file: str) -> Quotations:
     return found
 
 
-_TOKEN = re.compile(
+def check_dotted_keys(text: str, file: str) -> None:
+    """Refuse, with VariantError, a key of very many parts: `tomllib` takes minutes for it."""
+    dots = 0
+    for kind, token, start in _tokens(text):
+        if token == ".":
+            dots += 1
+        elif kind in ("newline", "mark"):
+            dots = 0
+        if dots == MOST_PARTS:
+            raise place_of(text, file, start).error(
+                "the key has too many parts", f"more than {MOST_PARTS}", "at most 3, as in added.head.W_Q"
+            )
+
+
+_TOKEN = re.compile(  # every string may lack its end, so that a wrong file takes no longer than a right one
     r"""
       (?P<blank>[ \t]+|\#[^\n]*)
     | (?P<newline>\n)
-    | (?P<long_basic>\"\"\"(?:[^"\\]|\\.|"(?!""))*"{3,5})
-    | (?P<long_literal>'''(?:[^']|'(?!''))*'{3,5})
-    | (?P<basic>"(?:[^"\\]|\\.)*")
-    | (?P<literal>'[^']*')
+    | (?P<long_basic>\"\"\"(?:[^"\\]|\\.|"(?!""))*+(?:"{3,5})?)
+    | (?P<long_literal>'''(?:[^']|'(?!''))*+(?:'{3,5})?)
+    | (?P<basic>"(?:[^"\\\n]|\\.)*+"?)
+    | (?P<literal>'[^'\n]*+'?)
     | (?P<mark>[\[\]{},=.])
     | (?P<bare>[^\s\[\]{},=.\#"']+)
     """,

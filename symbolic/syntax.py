@@ -289,14 +289,14 @@ def parse(text: str, place: Place = NOWHERE) -> Expression:
 
 def parse_quoted(text: str, quotation: Quotation) -> Expression:
     """Read an expression from a string of a TOML file; errors as for `parse`."""
-    places = quotation.character_places()
+    places = _places(text, quotation)
     (tree,) = _parsed(text, "expression", places).children
     return _build(tree, places, DEEPEST_EXPRESSION)
 
 
 def parse_shape(text: str, quotation: Quotation) -> Shape:
     """Read a new block's `rows, columns; kind, kind` from a string of a TOML file; errors as for `parse`."""
-    places = quotation.character_places()
+    places = _places(text, quotation)
     rows, columns, kinds = _parsed(text, "shape", places).children
     return Shape(
         _build(rows, places, DEEPEST_EXPRESSION),
@@ -304,6 +304,14 @@ def parse_shape(text: str, quotation: Quotation) -> Shape:
         tuple(_kind(kind.children, places) for kind in kinds.children) if kinds else (),
         place=places[0],
     )
+
+
+def _places(text: str, quotation: Quotation) -> Sequence[Place]:
+    if len(text) > LONGEST_EXPRESSION:
+        raise quotation.place.error(
+            "the expression is too long", f"{len(text)} characters", f"at most {LONGEST_EXPRESSION}"
+        )
+    return quotation.character_places()
 
 
 @cache
@@ -317,10 +325,6 @@ def _parser() -> Lark:
 def _parsed(text: str, start: str, places: Sequence[Place]) -> _Tree:
     from lark.exceptions import UnexpectedInput
 
-    if len(text) > LONGEST_EXPRESSION:
-        raise places[0].error(
-            "the expression is too long", f"{len(text)} characters", f"at most {LONGEST_EXPRESSION}"
-        )
     if not text.strip():
         raise places[0].error("the expression is empty", "nothing", _OPERAND)
     _check_brackets(text, places)

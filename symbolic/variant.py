@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .errors import Place, Quotation, Quotations, VariantError, place_of, quotations
+from .errors import Place, Quotation, Quotations, VariantError, check_dotted_keys, place_of, quotations
 from .syntax import (
     FUNCTIONS,
     BinaryOp,
@@ -248,6 +248,7 @@ def _in_words(value: object) -> str:
 
 def _parsed_toml(text: str, file: str) -> _Table:
     text = text.removeprefix("\ufeff").replace("\r\n", "\n")
+    check_dotted_keys(text, file)
     try:
         data = tomllib.loads(text)
     except RecursionError:

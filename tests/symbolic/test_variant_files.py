@@ -401,6 +401,8 @@ def test_bad_files_are_refused_in_one_line(text, message):
     [
         ("x = " + "[" * 10_000, "too many brackets"),
         ("x = " + "1" * 5000, "out of range"),
+        ("a." * 40_000 + "a = 1", "too many parts"),
+        ('x = """' + '\\"""' * 20_000 + "\\", "not valid TOML"),
         (NAMED + "#" * 1_100_000, "too large"),
         ("name = '\ud800'", "not Unicode"),
         (NAMED + f"[rewrite]\nW_l1 = '{'(' * 9000}'", "nested too deeply"),
