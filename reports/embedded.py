@@ -11,7 +11,7 @@ _OPEN = '<script type="application/json" class="certificate">'
 
 
 def embed(certificate: str) -> str:
-    """The element that holds a certificate; JSON has `<` in strings only, where it can be written `\\u003c`."""
+    """The element that holds a certificate; JSON has `<` in strings only, and there also as `\\u003c`."""
     return _OPEN + certificate.replace("<", "\\u003c") + "</script>"
 
 

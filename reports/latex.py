@@ -38,13 +38,14 @@ GREEK = {
 FUNCTIONS = {rf"\{name}": name for name in "cos cosh exp log max min sin sinh tan tanh".split()}
 SIGNS = {
     r"\approx": "≈", r"\bot": "⊥", r"\cdot": "·", r"\cdots": "⋯", r"\circ": "∘", r"\ddots": "⋱",
-    r"\dots": "…", r"\ell": "ℓ", r"\equiv": "≡", r"\exists": "∃", r"\forall": "∀", r"\ge": "≥", r"\geq": "≥",
-    r"\gt": ">", r"\in": "∈", r"\infty": "∞", r"\langle": "⟨", r"\ldots": "…", r"\le": "≤", r"\leq": "≤",
-    r"\lfloor": "⌊", r"\lceil": "⌈", r"\lt": "<", r"\lvert": "|", r"\lVert": "‖", r"\mapsto": "↦", r"\mid": "∣", r"\ne": "≠",
-    r"\neq": "≠", r"\odot": "⊙", r"\oplus": "⊕", r"\otimes": "⊗", r"\pm": "±", r"\prime": "′", r"\prod": "∏",
-    r"\rangle": "⟩", r"\rceil": "⌉", r"\rfloor": "⌋", r"\Rightarrow": "⇒", r"\rvert": "|", r"\rVert": "‖",
-    r"\sum": "∑", r"\times": "×", r"\to": "→", r"\top": "⊤", r"\vdots": "⋮", r"\vert": "|", r"\Vert": "‖",
-    r"\{": "{", r"\}": "}", r"\|": "‖",
+    r"\dots": "…", r"\ell": "ℓ", r"\equiv": "≡", r"\exists": "∃", r"\forall": "∀", r"\ge": "≥",
+    r"\geq": "≥", r"\gt": ">", r"\in": "∈", r"\infty": "∞", r"\langle": "⟨", r"\ldots": "…", r"\le": "≤",
+    r"\leq": "≤", r"\lfloor": "⌊", r"\lceil": "⌈", r"\lt": "<", r"\lvert": "|", r"\lVert": "‖",
+    r"\mapsto": "↦", r"\mid": "∣", r"\ne": "≠", r"\neq": "≠", r"\odot": "⊙", r"\oplus": "⊕",
+    r"\otimes": "⊗", r"\pm": "±", r"\prime": "′", r"\prod": "∏", r"\rangle": "⟩", r"\rceil": "⌉",
+    r"\rfloor": "⌋", r"\Rightarrow": "⇒", r"\rvert": "|", r"\rVert": "‖", r"\sum": "∑", r"\times": "×",
+    r"\to": "→", r"\top": "⊤", r"\vdots": "⋮", r"\vert": "|", r"\Vert": "‖", r"\{": "{", r"\}": "}",
+    r"\|": "‖",
 }  # fmt: skip
 DRAWN = ACCENTS | GREEK | FUNCTIONS | SIGNS
 MACROS = SHAPES | FONTS | SPACES | WORDS | DRAWN.keys()

@@ -50,7 +50,8 @@ def check(latex: str, expected: Ink, drawing: Element) -> None:
             raise ValueError(f"MathML reads {element.text!r} as a number, in {latex}")
 
 
-_ARITY = {"mfrac": 2, "mroot": 2, "msub": 2, "msup": 2, "munder": 2, "mover": 2, "msubsup": 3, "munderover": 3}
+_ARITY = dict.fromkeys(("mfrac", "mroot", "msub", "msup", "munder", "mover"), 2)
+_ARITY |= dict.fromkeys(("msubsup", "munderover"), 3)
 
 
 def _shown(drawing: Element) -> Ink:
@@ -80,8 +81,12 @@ _STYLES = {
     "bold": {"A": 0x1D400, "a": 0x1D41A, "0": 0x1D7CE},
     "double-struck": {"A": 0x1D538, "a": 0x1D552, "0": 0x1D7D8},
 }
-_HATS = {("^", True): "\N{MODIFIER LETTER CIRCUMFLEX ACCENT}", ("^", False): "\N{COMBINING CIRCUMFLEX ACCENT}",
-         ("~", True): "\N{SMALL TILDE}", ("~", False): "\N{COMBINING TILDE}"}  # fmt: skip
+_HATS = {
+    ("^", True): "\N{MODIFIER LETTER CIRCUMFLEX ACCENT}",
+    ("^", False): "\N{COMBINING CIRCUMFLEX ACCENT}",
+    ("~", True): "\N{SMALL TILDE}",
+    ("~", False): "\N{COMBINING TILDE}",
+}
 _SIGNS = frozenset(":;±′⌊⌋⌈⌉∣")
 _LEAVES = frozenset({"mi", "mn", "mo", "mtext", "mspace"})
 

@@ -38,7 +38,7 @@ def _environment() -> Environment:
     )
     environment.filters |= {
         "text": text,
-        "math": lambda latex: Markup(mathml(latex)),
+        "math": _math,
         "display": lambda latex: Markup(mathml(latex, display=True)),
         "number": number,
         "certificate": lambda json: Markup(embed(json)),
@@ -57,7 +57,8 @@ def _style() -> Markup:
 
 def _policy(style: str) -> str:
     digest = b64encode(hashlib.sha256(style.encode("utf-8")).digest()).decode("ascii")
-    return f"default-src 'none'; style-src 'sha256-{digest}'; font-src data:; base-uri 'none'; form-action 'none'"
+    sources = f"style-src 'sha256-{digest}'; font-src data:"
+    return f"default-src 'none'; {sources}; base-uri 'none'; form-action 'none'"
 
 
 def text(content: Text) -> Markup:
@@ -67,7 +68,11 @@ def text(content: Text) -> Markup:
     Markup('for all <math><mi>p</mi></math> &lt; 3')
     """
     parts = (content,) if isinstance(content, str) else content
-    return Markup().join(Markup(mathml(part.latex)) if isinstance(part, Math) else escape(part) for part in parts)
+    return Markup().join(_math(part.latex) if isinstance(part, Math) else escape(part) for part in parts)
+
+
+def _math(latex: str) -> Markup:
+    return Markup(mathml(latex))
 
 
 def number(value: float | None) -> Markup:

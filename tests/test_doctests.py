@@ -1,4 +1,4 @@
-"""The examples in the docstrings of every module are true, on the installed modules and not on second copies."""
+"""The examples in every module's docstrings are true, on the installed modules and not on second copies."""
 
 import doctest
 import pkgutil
@@ -13,8 +13,9 @@ def modules() -> list[str]:
     """The names of all modules: the packages lie in several folders, so each is walked by itself."""
     names = ["growproof"]
     for package in PACKAGES:
-        home = import_module(f"growproof.{package}")
-        names += [home.__name__, *(f"{home.__name__}.{found.name}" for found in pkgutil.iter_modules(home.__path__))]
+        folder = import_module(f"growproof.{package}").__path__
+        names.append(f"growproof.{package}")
+        names += [f"growproof.{package}.{found.name}" for found in pkgutil.iter_modules(folder)]
     return names
 
 

@@ -81,7 +81,8 @@ def test_a_drawing_that_gained_a_piece_is_caught() -> None:
 
 
 def test_a_converter_that_drops_a_token_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "convert_to_element", lambda latex, display: fromstring("<math><mi>a</mi></math>"))
+    careless = fromstring("<math><mi>a</mi></math>")
+    monkeypatch.setattr(module, "convert_to_element", lambda latex, display: careless)
     with pytest.raises(ValueError, match="lost"):
         mathml("a + dropped")
 

@@ -4,6 +4,7 @@ import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from itertools import pairwise
 
 import pytest
 
@@ -91,7 +92,7 @@ def test_tables_have_captions_and_headings_do_not_skip(outline: Outline) -> None
     assert tags.count("table") == tags.count("caption")
     levels = [int(tag[1]) for tag in tags if re.fullmatch("h[1-6]", tag)]
     assert levels[0] == 1
-    assert all(below <= above + 1 for above, below in zip(levels, levels[1:], strict=False))
+    assert all(below <= above + 1 for above, below in pairwise(levels))
 
 
 def test_every_part_of_the_view_is_shown(page: Page, outline: Outline) -> None:
