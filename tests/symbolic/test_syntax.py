@@ -3,7 +3,7 @@
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from growproof.symbolic.errors import Place, VariantError
@@ -26,6 +26,7 @@ from growproof.symbolic.syntax import (
     show,
 )
 
+untimed = settings(deadline=None)
 A, B, C = Name("A"), Name("B"), Name("C")
 START = Place("file.toml", 3, 5)
 
@@ -126,11 +127,13 @@ def compound(parts):
 expressions = st.recursive(leaves, compound, max_leaves=12)
 
 
+@untimed
 @given(expressions)
 def test_printed_expressions_read_back_the_same(expression):
     assert parse(show(expression)) == expression
 
 
+@untimed
 @given(expressions)
 def test_printing_settles_after_one_reading(expression):
     assert show(parse(show(expression))) == show(expression)
@@ -271,6 +274,7 @@ def outcome(text: str):
         return error
 
 
+@untimed
 @given(st.one_of(st.text(), st.text(alphabet="ABp0123. ?+-*/^'()[],;eyk", max_size=30)))
 def test_any_text_is_read_or_refused(text):
     result = outcome(text)

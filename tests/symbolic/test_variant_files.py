@@ -5,13 +5,14 @@ import json
 import tomllib
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from growproof.symbolic.errors import Place, VariantError, quotations
 from growproof.symbolic.syntax import BinaryOp, Name, parse, show
 from growproof.symbolic.variant import PARAMETERS, Variant, catalogue, load, loads
 
+untimed = settings(deadline=None)
 SIX = (
     *("attention-expansion", "head-addition", "heads-expansion"),
     *("hidden-expansion", "layer-addition", "mlp-expansion"),
@@ -247,6 +248,7 @@ def strings_of(data, path=()):
         yield (*path, key), value
 
 
+@untimed
 @given(files)
 def test_every_key_and_string_of_a_toml_file_is_found(text):
     try:
@@ -455,11 +457,13 @@ def outcome(text: str):
         return error
 
 
+@untimed
 @given(st.text())
 def test_any_text_is_a_variant_or_refused(text):
     assert isinstance(outcome(text), Variant) or "\n" not in str(outcome(text))
 
 
+@untimed
 @given(
     st.sampled_from(["grows", "new", "rewrite", "constraints", "stream", "added.head", "forward", "becomes"]),
     st.lists(st.tuples(keys, values), max_size=2),
