@@ -27,7 +27,6 @@ from .error import (
     bounded_project,
     bounded_sum,
     bounded_transformer,
-    frobenius,
     row_norms,
 )
 from .formats import Array, Format, number_format
@@ -148,7 +147,7 @@ class StreamMap:
         size = np.abs(E.astype(np.float64))
         spectral = float(np.sqrt(size.sum(axis=0).max() * size.sum(axis=1).max()))
         copies = bool(np.isin(size, (0, 1)).all() and (np.count_nonzero(size, axis=0) <= 1).all())
-        return cls(h_hat, E, spectral, 0.0 if copies else form.working.gamma(h) * frobenius(E))
+        return cls(h_hat, E, spectral, 0.0 if copies else form.working.gamma(h) * float(np.linalg.norm(size)))
 
     def __call__(self, X: Bounded, form: Format) -> Bounded:
         """X E, its error included; exact for padding and for maps that only copy coordinates."""

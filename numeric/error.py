@@ -1,23 +1,26 @@
 """Rigorous error bounds for the forward pass, from the operations that it performs.
 
-A bound is kept for every row (token) of every intermediate value: it bounds the Euclidean norm of what was computed
-minus what equations 1 to 5 give in real arithmetic. Cauchy-Schwarz makes this cheap, since for a row x and a matrix
-W the products need norms only: |x| |W| in place of |x_i| |w_ij| summed. The rules used (x is computed, dx bounds its
-error, |W| is the Frobenius norm, u the unit roundoff, n the inner size):
+Every sublayer gets, for each row (token) of its output, a bound on the Euclidean norm of what was computed minus what
+equations 1 to 5 give in real arithmetic. Inside a sublayer the bounds are elementwise, in the form row times column,
+|dY_ij| <= e_i c_j, so that no second matrix product is needed. The rules (u is the unit roundoff, n the inner size,
+a hat-free letter the computed value):
 
-    product      d(x W) <= dx (|W| + dW) + |x| dW + gamma_n |x| |W|             Higham, section 3.5
+    product      |d(X W)| <= |dX| |W| + gamma_n |X| |W|                         Higham, section 3.5
+    its form     (|X| |W|)_ij <= sqrt(sum_k x_ik^2 w_k) sqrt(sum_k W_kj^2 / w_k)    Cauchy, w_k = |row k of W|
     norm         |x/|x| - y/|y|| <= 2 |x - y| / (|x| + |y|), and never more than 2         Dunkl, Williams 1964
     softmax      sum_j |dp_j| <= max_j |ds_j|, and never more than 2            its Jacobian diag(p) - p p'
     relu         Lipschitz with constant 1, computed exactly
-    rounding     u times the norm of the rounded row; underflow adds eta per element
+    rounding     u |y|, and eta where it underflows
 
-Running bounds hold for any order of summation, with or without fused multiply-add. Assumed: +, -, *, / and sqrt are
-correctly rounded (IEEE 754) with gradual underflow; exp has an error of at most EXP_ULPS units in the last place;
-a parameter that was scaled several times was never subnormal in between. The bounds' own arithmetic is covered by SLACK.
+They hold for any order of summation, with or without fused multiply-add, and a zero row or column of W costs nothing.
+Assumed: +, -, *, / and sqrt are correctly rounded (IEEE 754) with gradual underflow; exp has an error of at most
+EXP_ULPS units in the last place; a parameter that was scaled several times was never subnormal in between. The
+rounding of the bounds' own arithmetic is covered by SLACK.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -56,6 +59,11 @@ class Arithmetic:
     eps: float
     scalings: Scalings
 
+    @cached_property
+    def u(self) -> float:
+        """Relative error of rounding a result to the format; zero when the format computes in itself."""
+        return 0.0 if self.form.working is self.form else self.form.u
+
     def gamma(self, n: int) -> float:
         """gamma_n of the working format. Raises ValueError for sizes at which SLACK no longer covers the bounds."""
         work = self.form.working
@@ -63,26 +71,55 @@ class Arithmetic:
             raise ValueError(f"error bound: found {n} roundings in a row, expected at most {1e-3 / work.u:.0f}")
         return work.gamma(n)
 
-    def parameter(self, name: str, *arrays: Array) -> tuple[Array, Array]:
-        """Norms of the given arrays and bounds on the norms of their errors, each as a column."""
-        norms = np.array([[frobenius(array)] for array in arrays])
+    def underflow(self, n: int) -> float:
+        """What underflow can add to one element after n operations, its rounding to the format included."""
+        return 2 * n * self.form.working.eta + (self.form.eta if self.u else 0.0)
+
+    def drift(self, name: str, parameter: Array) -> float:
+        """Largest relative error of an element of a parameter, from the scalings that it carries."""
         count = self.scalings.get(name, 0)
         if count == 0:
-            return norms, np.zeros_like(norms)
-        sizes = np.array([[array.size] for array in arrays])
-        return norms, self.form.gamma(2 * count) * norms + count * self.form.eta * np.sqrt(sizes)
+            return 0.0
+        size = np.abs(parameter).astype(np.float64)
+        smallest = size[size > 0].min(initial=1.0)
+        lost = count * self.form.eta / smallest if smallest < self.form.normal else 0.0
+        return self.form.gamma(2 * count) + float(lost)
 
-    def product(self, x: Array, dx: Array, W: Array, dW: Array, inner: int, columns: int) -> Array:
-        """Bound for x W before its result is rounded, see above; inner counts the operations on one element."""
-        work = self.form.working
-        underflow = inner * np.sqrt(columns) * work.eta
-        return np.asarray(dx * (W + dW) + x * (dW + self.gamma(inner) * W) + underflow)
+    def rounding(self, value: Array) -> Array | float:
+        """Bound on the norm of each row's error of rounding to the format."""
+        return self.u * row_norms(value) + self.underflow(1) * value.shape[-1] ** 0.5
 
-    def rounding(self, value: Array) -> Array:
-        """Bound for the rounding of each row to the format; zero when the format computes in itself."""
-        if self.form.working is self.form:
-            return np.zeros(value.shape[:-1])
-        return self.form.u * row_norms(value) + np.sqrt(value.shape[-1]) * self.form.eta
+
+@dataclass(frozen=True, eq=False)
+class Matrix:
+    """What the bounds need of a parameter matrix, or of the stacked matrices (G, n, m) of G heads.
+
+    `size` holds absolute values, rows the norms w_k of the rows, columns the c_j = sqrt(sum_k W_kj^2 / w_k).
+    """
+
+    size: Array
+    rows: Array
+    columns: Array
+    drift: float
+
+    @classmethod
+    def of(cls, name: str, W: Array, arith: Arithmetic) -> "Matrix":
+        size = np.abs(arith.form.load(W))
+        squares = size * size + size.dtype.type(arith.form.working.eta)
+        rows = np.sqrt(squares.sum(axis=-1))
+        columns = np.sqrt((squares / rows[..., None]).sum(axis=-2))
+        return cls(size, rows, columns, arith.drift(name, W))
+
+
+@dataclass(frozen=True, eq=False)
+class NormError:
+    """The error of a norm's rows: |dn_ik| <= relative_i |n_ik| + gain_k m_ik + tiny, where |m_i| <= moved_i."""
+
+    squares: Array
+    relative: Array
+    moved: Array
+    gain: Array
+    tiny: float
 
 
 def bounded_transformer(model: Model, I: Array, eps: float = 0.0, scalings: Scalings = EXACT) -> Bounded:
@@ -126,31 +163,35 @@ def bounded_sum(X: Bounded, Y: Bounded, arith: Arithmetic) -> Bounded:
 def bounded_project(model: Model, X: Bounded, arith: Arithmetic) -> Bounded:
     """X W_out and its error, that of X included."""
     output = project(model, X.value)
-    W, dW = arith.parameter("W_out", model.W_out)
-    error = arith.product(row_norms(X.value), X.error, W[0], dW[0], model.h, output.shape[-1])
-    return Bounded(output, SLACK * (error + arith.rounding(output)))
+    W = Matrix.of("W_out", model.W_out, arith)
+    incoming = X.error * (1 + W.drift) * float(np.linalg.norm(W.rows))
+    own = (arith.gamma(model.h) + W.drift) * (np.abs(X.value) @ W.rows)
+    tiny = arith.underflow(model.h) * output.shape[-1] ** 0.5
+    return Bounded(output, SLACK * (incoming + own + arith.rounding(output) + tiny))
 
 
 def mha_error(layer: Layer, values: MHAValues, incoming: Array, arith: Arithmetic) -> Array:
     """Bounds (..., s) on the rows of values.output, given bounds on the rows of values.X."""
-    dn = _norm_error("g_MHA", layer.g_MHA, values.X, values.norm, incoming, arith)
-    n = row_norms(values.norm)
-    width = sum(len(group.heads) * group.V.shape[-1] for group in values.groups)
-    h = values.output.shape[-1]
-    total = arith.rounding(values.output)
-    for group in values.groups:
-        W, dW = arith.parameter("W_O", *(head.W_O for head in group.heads))
-        dH = _context_error(group, n, dn, arith)
-        total = total + arith.product(row_norms(group.H), dH, W, dW, width, h).sum(axis=-2)
-    return SLACK * total
+    norm = _norm_error("g_MHA", layer.g_MHA, values.X, values.norm, incoming, arith)
+    inner = sum(len(group.heads) * group.V.shape[-1] for group in values.groups)
+    heads = [_head_error(group, norm, inner, arith).sum(axis=-2) for group in values.groups]
+    return SLACK * (sum(heads) + arith.rounding(values.output) + arith.underflow(inner) * norm.gain.size**0.5)
 
 
 def mlp_error(layer: Layer, values: MLPValues, incoming: Array, arith: Arithmetic) -> Array:
     """Bounds (..., s) on the rows of values.output, given bounds on the rows of values.X."""
-    dn = _norm_error("g_MLP", layer.g_MLP, values.X, values.norm, incoming, arith)
-    da = _affine_error("l1", layer.W_l1, layer.b_l1, values.norm, dn, arith) + arith.rounding(values.activations)
-    dy = _affine_error("l2", layer.W_l2, layer.b_l2, values.activations, da, arith)
-    return SLACK * (dy + arith.rounding(values.output))
+    norm = _norm_error("g_MLP", layer.g_MLP, values.X, values.norm, incoming, arith)
+    W1, W2 = Matrix.of("W_l1", layer.W_l1, arith), Matrix.of("W_l2", layer.W_l2, arith)
+    b1, b2 = (np.abs(arith.form.load(b)) for b in (layer.b_l1, layer.b_l2))
+    h, p = W1.size.shape
+    # |da_ij| <= e_i c_j + fixed_j + u a_ij; each part goes through W_l2 by itself.
+    e = _first_product(norm, W1, arith)
+    fixed = (arith.gamma(2) + arith.drift("b_l1", layer.b_l1)) * b1 + arith.underflow(h + 1)
+    own = arith.u + arith.gamma(p + 1) + W2.drift
+    through = e * _norm_through(W1.columns, W2) + _norm_through(fixed, W2) + own * (values.activations @ W2.rows)
+    bias = (arith.gamma(2) + arith.drift("b_l2", layer.b_l2)) * float(np.linalg.norm(b2))
+    tiny = arith.underflow(p + 1) * h**0.5
+    return np.asarray(SLACK * (through + bias + arith.rounding(values.output) + tiny))
 
 
 def row_norms(X: Array) -> Array:
@@ -159,60 +200,78 @@ def row_norms(X: Array) -> Array:
     return np.asarray(np.sqrt(squares + X.shape[-1] * number_format(X.dtype).eta))
 
 
-def frobenius(W: Array) -> float:
-    """The Frobenius norm of a matrix, the sum of squares taken in at least float32."""
-    flat = W.ravel() if W.dtype.itemsize > 2 else W.ravel().astype(np.float32)
-    return float(np.sqrt(float(flat @ flat) + flat.size * number_format(flat.dtype).eta))
-
-
-def _norm_error(name: str, g: Array, X: Array, normed: Array, incoming: Array, arith: Arithmetic) -> Array:
-    """Bounds on the rows of Norm(X); eps acts like one more coordinate of size sqrt(h eps) in every row."""
+def _norm_error(name: str, g: Array, X: Array, normed: Array, incoming: Array, arith: Arithmetic) -> NormError:
+    """The error of Norm(X); eps acts like one more coordinate of size sqrt(h eps) in every row."""
     h, work = X.shape[-1], arith.form.working
-    gain, count = float(np.abs(g).max()), arith.scalings.get(name, 0)
-    drift, lost_gain = arith.form.gamma(2 * count), count * arith.form.eta
-    squares = np.einsum("...i,...i->...", X, X).astype(np.float64) + h * arith.eps
-    length = np.sqrt(squares)
-    moved = np.minimum(2, 2 * incoming / (length + np.maximum(length - incoming, 0))) * np.sqrt(h)
-    lost = h * work.eta / squares  # squares that underflowed, relative to their sum
-    relative = np.where(lost < 0.25, arith.gamma(h + 8) + 2 * lost, np.inf) + drift
-    rounded = relative * row_norms(normed) + np.sqrt(h) * (work.eta * (1 + gain) + lost_gain)
-    return np.asarray((gain * (1 + drift) + lost_gain) * moved + rounded + arith.rounding(normed))
+    length = np.sqrt(np.einsum("...i,...i->...", X, X).astype(np.float64) + h * arith.eps)
+    moved = np.minimum(2, 2 * incoming / (length + np.maximum(length - incoming, 0))) * h**0.5
+    lost = h * work.eta / length**2  # squares that underflowed, relative to their sum
+    drift = arith.drift(name, g)
+    relative = np.where(lost < 0.25, arith.gamma(h + 8) + 2 * lost, np.inf) + drift + arith.u
+    gain = np.abs(arith.form.load(g))[0] * (1 + drift)
+    return NormError(normed * normed, relative, moved, gain, arith.underflow(2 + int(gain.max())))
 
 
-def _context_error(group: HeadGroup, n: Array, dn: Array, arith: Arithmetic) -> Array:
-    """Bounds (..., G, s) on the rows of every head's context H."""
-    work, k, s = arith.form.working, group.Q.shape[-1], group.Q.shape[-2]
-    dQ = _projection_error("W_Q", group, n, dn, arith)
-    dK = _projection_error("W_K", group, n, dn, arith)
-    dV = _projection_error("W_V", group, n, dn, arith)
-    Q = row_norms(group.Q)
-    K, dK = _largest(row_norms(group.K)), _largest(dK)
-    V, dV = _largest(row_norms(group.V)), _largest(dV)
-    # Scores: k products, the factor 1/sqrt(k) (3), the shift by the maximum, at most twice |q| |k| (2).
-    scores = (dQ * (K + dK) + Q * (dK + arith.gamma(k + 5) * K)) / np.sqrt(k) + (k + 1) * work.eta
-    # Weights: two exponentials of 2 EXP_ULPS u each, a sum of s terms and a quotient, then the format's rounding.
-    weights = np.minimum(2, scores) + arith.gamma(s + 4 * EXP_ULPS + 4) + 2 * s * work.eta
-    if arith.form.working is not arith.form:
-        weights = weights + arith.form.u + s * arith.form.eta
-    product = arith.gamma(s) * V + s * np.sqrt(group.V.shape[-1]) * work.eta
-    return np.asarray(weights * V + dV + product + arith.rounding(group.H))
+def _first_product(norm: NormError, W: Matrix, arith: Arithmetic) -> Array:
+    """e_i, (..., s) or (..., G, s), with |d(n W)_ij| <= e_i c_j before rounding, for the columns c of W."""
+    h = norm.gain.size
+    tiny = W.rows.dtype.type(arith.form.working.eta)
+    weighted = np.sqrt(norm.squares @ np.moveaxis(W.rows, -1, 0) + tiny * h)
+    moved = (norm.gain * np.sqrt(W.rows)).max(axis=-1) * (1 + W.drift)
+    fixed = norm.tiny * np.sqrt(W.rows.sum(axis=-1))
+    own = arith.gamma(h) + W.drift
+    if W.rows.ndim == 1:
+        return np.asarray((norm.relative + own) * weighted + norm.moved * moved + fixed)
+    e = (norm.relative + own)[..., None] * weighted + norm.moved[..., None] * moved + fixed
+    return np.asarray(np.swapaxes(e, -1, -2))
 
 
-def _projection_error(name: str, group: HeadGroup, n: Array, dn: Array, arith: Arithmetic) -> Array:
-    """Bounds (..., G, s) on the rows of Q, K or V, whichever the parameter gives."""
-    value = {"W_Q": group.Q, "W_K": group.K, "W_V": group.V}[name]
-    W, dW = arith.parameter(name, *(getattr(head, name) for head in group.heads))
-    inner, columns = group.heads[0].W_Q.shape[0], value.shape[-1]
-    product = arith.product(n[..., None, :], dn[..., None, :], W, dW, inner, columns)
-    return np.asarray(product + arith.rounding(value))
+def _head_error(group: HeadGroup, norm: NormError, inner: int, arith: Arithmetic) -> Array:
+    """Bounds (..., G, s) on the rows of every head's part H W_O of the output, before the sum is rounded."""
+    W_V, W_O = _stacked("W_V", group, arith), _stacked("W_O", group, arith)
+    s, h = group.V.shape[-2], norm.gain.size
+    dp = _weights_error(group, norm, arith)
+    # dH = dp V + p dV + rounding, where sum_j p_ij = 1: what counts is the largest over tokens, by coordinate.
+    V = np.abs(group.V).max(axis=-2)
+    e_V = _largest(_first_product(norm, W_V, arith))
+    fixed = arith.underflow(h) + arith.underflow(s)
+    by_weights = (dp + arith.u + arith.gamma(s)) * _heads_norm_through(V, W_O)[..., None]
+    by_values = e_V * _heads_norm_through(W_V.columns, W_O)[..., None] + fixed * W_O.rows.sum(axis=-1)[..., None]
+    own = arith.u + arith.gamma(inner + len(group.heads)) + W_O.drift
+    return np.asarray(by_weights + by_values + own * np.matmul(np.abs(group.H), W_O.rows[..., None])[..., 0])
 
 
-def _affine_error(name: str, W: Array, b: Array, x: Array, dx: Array, arith: Arithmetic) -> Array:
-    """Bounds on the rows of x W + b before rounding, for the parameters W_name and b_name."""
-    (matrix,), (matrix_error,) = arith.parameter("W_" + name, W)
-    (bias,), (bias_error,) = arith.parameter("b_" + name, b)
-    product = arith.product(row_norms(x), dx, matrix, matrix_error, W.shape[0] + 1, W.shape[1])
-    return product + bias_error + arith.gamma(2) * bias
+def _weights_error(group: HeadGroup, norm: NormError, arith: Arithmetic) -> Array:
+    """Bounds (..., G, s) on sum_j |dp_ij|, the error of every token's attention weights."""
+    W_Q, W_K = _stacked("W_Q", group, arith), _stacked("W_K", group, arith)
+    work, k, s, h = arith.form.working, group.Q.shape[-1], group.Q.shape[-2], norm.gain.size
+    Q, K = np.abs(group.Q), np.abs(group.K).max(axis=-2, keepdims=True)
+    e_Q = _first_product(norm, W_Q, arith)[..., None]
+    e_K = _largest(_first_product(norm, W_K, arith))[..., None]
+    fixed = arith.underflow(h)
+    dQ = e_Q * W_Q.columns[:, None, :] + arith.u * Q + fixed
+    dK = e_K * W_K.columns[:, None, :] + arith.u * K + fixed
+    # k products, the factor 1/sqrt(k) (3), and the shift by the maximum, which is at most twice |q| |k| (4).
+    scores = (dQ * (K + dK) + Q * (dK + arith.gamma(k + 7) * K)).sum(axis=-1) / k**0.5 + 2 * (k + 1) * work.eta
+    # Two exponentials of 2 EXP_ULPS u each, a sum of s terms and a quotient, then the rounding to the format.
+    return np.asarray(
+        np.minimum(2, scores) + arith.gamma(s + 4 * EXP_ULPS + 4) + arith.u + s * arith.underflow(2)
+    )
+
+
+def _stacked(name: str, group: HeadGroup, arith: Arithmetic) -> Matrix:
+    return Matrix.of(name, np.stack([getattr(head, name) for head in group.heads]), arith)
+
+
+def _norm_through(c: Array, W: Matrix) -> float:
+    """|c |W||, for a row c of bounds."""
+    return float(np.linalg.norm(c @ W.size)) * (1 + W.drift)
+
+
+def _heads_norm_through(c: Array, W: Matrix) -> Array:
+    """|c |W|| for every head, for rows c (..., G, n) of bounds."""
+    through = np.matmul(c[..., None, :], W.size)[..., 0, :]
+    return np.asarray(np.sqrt(np.einsum("...i,...i->...", through, through))) * (1 + W.drift)
 
 
 def _largest(rows: Array) -> Array:

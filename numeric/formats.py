@@ -47,6 +47,11 @@ class Format:
         """Smallest positive number: it bounds what one underflow can add to a result."""
         return 2.0**self.tiny
 
+    @property
+    def normal(self) -> float:
+        """Smallest normal number: below it, relative precision is lost."""
+        return 2.0 ** (self.tiny + self.bits - 1)
+
     def gamma(self, n: int) -> float:
         """gamma_n = n u / (1 - n u), the accumulated relative error of n roundings (Higham, lemma 3.1).
 
