@@ -43,8 +43,7 @@ clean:
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(CORE): pyproject.toml
-	rm -rf $(VENV)
-	python=$$(PYTHON="$(PYTHON)" sh .ci/find-python) && "$$python" -m venv $(VENV)
+	test -e $@ || { rm -rf $(VENV) && python=$$(PYTHON="$(PYTHON)" sh .ci/find-python) && "$$python" -m venv $(VENV); }
 	$(PIP) --editable .
 	touch $@
 
