@@ -88,6 +88,7 @@ _HATS = {
     ("~", False): "\N{COMBINING TILDE}",
 }
 _SIGNS = frozenset(":;±′⌊⌋⌈⌉∣")
+_ROWS = frozenset({"math", "mrow", "mtd", "msqrt", "mstyle"})
 _LEAVES = frozenset({"mi", "mn", "mo", "mtext", "mspace"})
 
 
@@ -95,10 +96,12 @@ def _respell(element: Element) -> Element:
     """The same drawing in MathML Core, without wrappers that hold a single thing."""
     if element.tag in _LEAVES:
         return _leaf(element)
-    children = _spaced(_joined([_respell(child) for child in element]))
+    children = [_respell(child) for child in element]
+    if element.tag in _ROWS:
+        children = _spaced(_joined(children))
     if element.tag == "mrow" and len(children) == 1:
         return children[0]
-    if element.tag in ("math", "mtd", "msqrt") and len(children) == 1 and children[0].tag == "mrow":
+    if element.tag in _ROWS and len(children) == 1 and children[0].tag == "mrow":
         children = list(children[0])
     copy = Element(element.tag, element.attrib)
     copy.extend(children)

@@ -24,6 +24,8 @@ FORMULAS = (
     r"\begin{array}{cc}a & b\\c & d\end{array} \begin{cases}a & b\\c & d\end{cases}",
     r"\left\{a : \left. b\right|_{c}\right\} / 2",
     "{}^{T}",
+    r"g_{\mathrm{MHA}} + M_{W_{\mathrm{out}}}^{(2)}",
+    r"\operatorname{Norm}_{g_{\mathrm{MHA}}}\left(X\right) W_{\mathrm{out}} \mathrm{a}b",
 )
 
 
