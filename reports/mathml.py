@@ -88,6 +88,7 @@ _HATS = {
     ("~", False): "\N{COMBINING TILDE}",
 }
 _SIGNS = frozenset(":;±′⌊⌋⌈⌉∣")
+_LARGE = frozenset("∑∏")
 _ROWS = frozenset({"math", "mrow", "mtd", "msqrt", "mstyle"})
 _LEAVES = frozenset({"mi", "mn", "mo", "mtext", "mspace"})
 
@@ -103,9 +104,12 @@ def _respell(element: Element) -> Element:
         return children[0]
     if element.tag in _ROWS and len(children) == 1 and children[0].tag == "mrow":
         children = list(children[0])
-    copy = Element(element.tag, element.attrib)
+    tag = element.tag
+    if children and children[0].text in _LARGE:
+        tag = {"msub": "munder", "msup": "mover", "msubsup": "munderover"}.get(tag, tag)
+    copy = Element(tag, element.attrib)
     copy.extend(children)
-    return _hat(copy) if element.tag == "mover" else copy
+    return _hat(copy) if tag == "mover" else copy
 
 
 def _hat(over: Element) -> Element:
