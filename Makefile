@@ -35,7 +35,7 @@ bench: $(TEST)
 lint: $(LINT)
 	$(BIN)/ruff check .
 	rm -rf build $(VENV)/typed
-	$(PIP) --no-deps --target $(VENV)/typed .
+	$(PIP) --no-deps --target $(VENV)/typed . && rm -rf build
 	cd $(VENV) && MYPYPATH=typed bin/mypy --config-file ../pyproject.toml --cache-dir .mypy_cache -p growproof
 
 clean:

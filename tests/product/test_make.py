@@ -1,4 +1,4 @@
-"""How make chooses a Python: new enough, able to make environments, or one clear line about what is missing."""
+"""How make chooses a Python: new enough and able to make environments, or one line about what is missing."""
 
 import subprocess
 from pathlib import Path
@@ -22,8 +22,9 @@ def interpreter(folder: Path, name: str, version: str, able: bool) -> None:
 
 
 def find(folder: Path, python: str = "") -> subprocess.CompletedProcess[str]:
+    command = ["/bin/sh", str(FINDER)]
     environment = {"PATH": str(folder), "PYTHON": python}
-    return subprocess.run(["/bin/sh", str(FINDER)], env=environment, capture_output=True, text=True, check=False)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
 def test_the_first_new_enough_python_is_taken(tmp_path: Path) -> None:
