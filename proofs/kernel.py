@@ -232,21 +232,32 @@ def transpose_word(term: Expr) -> Expr:
 
 
 def block_product(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | None:
-    """[A B] [C ; D]  =  A C + B D        and likewise for any blocks whose inner sizes agree"""
+    """[A B] [C ; D]  =  A C + B D        for blocks whose inner sizes agree; neighbours are put together where they must"""
     if not isinstance(term, MatMul) or len(term.args) != 2 or is_scalar(term.args[0]):
         return None
     left, right = block_rows(term.args[0]), block_rows(term.args[1])
-    inner = [block.cols for block in left[0]], [row[0].rows for row in right]
-    if len(inner[0]) != len(inner[1]):
-        left = left if len(inner[0]) == 1 else ((term.args[0],),)
-        right = right if len(inner[1]) == 1 else ((term.args[1],),)
-    elif not all(same_size(a, b) for a, b in zip(*inner, strict=True)):
+    columns, rows = [block.cols for block in left[0]], [row[0].rows for row in right]
+    cuts = common_cuts(columns, rows)
+    if len(cuts) == len(left) == len(right[0]) == 1:
         return None
-    if len(left) == len(left[0]) == len(right) == len(right[0]) == 1:
+    across = [[blocks([row[slice(*cut)]]) for cut, _ in cuts] for row in left]
+    down = [[blocks([[block] for block in column[slice(*cut)]]) for _, cut in cuts] for column in zip(*right, strict=True)]
+    return blocks([[total(*map(product, row, column)) for column in down] for row in across])
+
+
+def common_cuts(left: Sequence[Expr], right: Sequence[Expr]) -> list[tuple[tuple[int, int], tuple[int, int]]]:
+    """The finest common cutting of two partitions of one size: which parts of each make up each piece."""
+    ends = [[sum(part[:i]) for i in range(len(part) + 1)] for part in (left, right)]
+    shared = [(i, j) for i, a in enumerate(ends[0]) for j, b in enumerate(ends[1]) if same_size(a, b)]
+    return [((i, k), (j, m)) for (i, j), (k, m) in zip(shared, shared[1:], strict=False)]
+
+
+def block_scalar(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | None:
+    """a [A B]  =  [a A  a B]"""
+    if not isinstance(term, MatMul) or not isinstance(split(term)[1], BlockMatrix):
         return None
-    return blocks(
-        [[total(*(product(a, row[j]) for a, row in zip(above, right, strict=True))) for j in range(len(right[0]))] for above in left]
-    )
+    a, grid = split(term)
+    return blocks([[product(a, block) for block in row] for row in block_rows(grid)])
 
 
 def block_sum(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | None:
@@ -548,6 +559,7 @@ RULES: Mapping[str, Rule] = {
     "definition of the norm": norm_definition,
     "constraint": hypothesis,
     "block product": block_product,
+    "scalar into blocks": block_scalar,
     "block sum": block_sum,
     "block transpose": block_transpose,
     "elementwise on blocks": block_act,

@@ -26,6 +26,7 @@ STEP_LIMIT = 200
 
 CLEAN = ("product with zero", "sum with zero", "zeros", "identity", "lemma", "induction over layers", "constraint")
 BLOCKS = (
+    "scalar into blocks",
     "block sum",
     "block transpose",
     "elementwise on blocks",
@@ -35,12 +36,14 @@ BLOCKS = (
     "block product",
 )
 SCALARS = ("scalar out", "rescale the norm", "scalars", "like terms")
-EXPAND = ("transpose of a product", "transpose of a sum", "distribute", "heads of a sum", "definition of the norm")
+NORMS = ("definition of the norm",)
+EXPAND = ("transpose of a product", "transpose of a sum", "distribute", "heads of a sum")
 
 STRATEGIES: tuple[tuple[str, ...], ...] = (
     ("lemma", "induction over layers", "factor"),  # put proved pieces together
     (*CLEAN, *BLOCKS, *SCALARS),  # compute with blocks
-    (*CLEAN, *BLOCKS, *SCALARS, *EXPAND),  # and write everything out, norms last
+    (*CLEAN, *BLOCKS, *SCALARS, *NORMS),  # and open the norms
+    (*CLEAN, *BLOCKS, *SCALARS, *EXPAND, *NORMS),  # and write everything out
 )
 
 
@@ -138,14 +141,15 @@ def everywhere(context: Context, term: Expr, rule: str, argument: tuple[int, ...
         return known[key]
 
     def below(term: Expr) -> Iterator[Position]:
-        i, parts = 0, children(term)
-        while i < len(parts):
-            if length and run_applies(term, parts[i : i + length]):
-                yield ((i, i + length),)
-                i += length
-            else:
-                yield from ((i, *position) for position in places(parts[i]) if parts[i].is_Matrix)
-                i += 1
+        """Below a term: the first run that fits (products grow from the left), else inside its parts."""
+        parts = children(term)
+        runs = range(len(parts) - length + 1) if length else ()
+        first = next((i for i in runs if run_applies(term, parts[i : i + length])), None)
+        if first is not None:
+            yield ((first, first + length),)
+        for i, part in enumerate(parts):
+            if part.is_Matrix and (first is None or not first <= i < first + length):
+                yield from ((i, *position) for position in places(part))
 
     def run_applies(term: Expr, run: Sequence[Expr]) -> bool:
         if not isinstance(term, (MatMul, MatAdd)) or len(run) < length or any(map(is_scalar, run)):

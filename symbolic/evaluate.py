@@ -1,0 +1,152 @@
+"""Terms on numbers: one evaluator for floats, exact numbers and solver expressions alike.
+
+`Values` says what the symbols are; `Arithmetic` says what a scalar factor, an activation, a softmax
+and a root are in the kind of number at hand.  Everything else is numpy's `+` and `@` on arrays, which
+work entry by entry on arrays of objects too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import reduce
+from typing import Any
+
+import numpy as np
+from sympy import Mul, S, Symbol
+
+from .terms import (
+    Act,
+    BlockMatrix,
+    Diag,
+    Expr,
+    Hadamard,
+    HeadSum,
+    Identity,
+    Kron,
+    MatAdd,
+    MatMul,
+    MatrixExpr,
+    MatrixSymbol,
+    Norm,
+    OneMatrix,
+    RowScale,
+    Softmax,
+    Stack,
+    Transpose,
+    ZeroMatrix,
+    block_rows,
+    is_scalar,
+)
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Arithmetic:
+    """A kind of number: how to make one from an exact scalar, and what the nonlinear functions are."""
+
+    number: Callable[[Expr], Any]
+    act: Callable[[str, Array], Array]  # entry by entry
+    softmax: Callable[[Array], Array]  # row by row
+    inverse_root: Callable[[Array], Array]  # x -> 1 / sqrt(x), entry by entry
+    dtype: Any = object
+
+
+@dataclass(frozen=True)
+class Values:
+    """What symbols are: sizes, scalars and matrices by name; families of heads and layers by their first name."""
+
+    scalars: Mapping[str, Any] = field(default_factory=dict)
+    matrices: Mapping[str, Array] = field(default_factory=dict)
+    members: Mapping[str, Sequence[Values]] = field(default_factory=dict)
+    layers: Sequence[tuple[int, Values]] = ()  # in order: 0 for the family's body, i for the i-th inserted
+
+    def with_(self, other: Values) -> Values:
+        """These values and, before them, those of a member."""
+        return Values(
+            {**self.scalars, **other.scalars},
+            {**self.matrices, **other.matrices},
+            {**self.members, **other.members},
+            other.layers or self.layers,
+        )
+
+
+def evaluate(term: Expr, values: Values, arithmetic: Arithmetic) -> Array:
+    """The array that a term is, for these values.  Raises KeyError for a symbol without a value."""
+
+    def number(scalar: Expr) -> Any:
+        return arithmetic.number(exact(scalar, values))
+
+    def whole(scalar: Expr) -> int:
+        return int(exact(scalar, values))
+
+    def filled(entries: Array) -> Array:
+        """An array of zeros and ones in the arithmetic's own numbers."""
+        result = np.empty(entries.shape, dtype=arithmetic.dtype)
+        result[...] = arithmetic.number(S.Zero)
+        result[entries != 0] = arithmetic.number(S.One)
+        return result
+
+    def diagonal(entries: Array) -> Array:
+        result = filled(np.zeros((len(entries), len(entries))))
+        np.fill_diagonal(result, entries)
+        return result
+
+    def row_scale(squares: Array, n: Expr, eps: Expr) -> Array:
+        return diagonal(arithmetic.inverse_root(squares * number(1 / n) + number(eps)))
+
+    def value(term: Expr) -> Array:
+        match term:
+            case MatrixSymbol():
+                return values.matrices[term.name]
+            case ZeroMatrix() | OneMatrix():
+                full = np.zeros if isinstance(term, ZeroMatrix) else np.ones
+                return filled(full((whole(term.rows), whole(term.cols))))
+            case Identity():
+                return filled(np.eye(whole(term.rows)))
+            case MatAdd():
+                return reduce(np.add, map(value, term.args))
+            case MatMul():
+                scalars = [part for part in term.args if is_scalar(part)]
+                result = reduce(np.matmul, [value(part) for part in term.args if not is_scalar(part)])
+                return number(Mul(*scalars)) * result if scalars else result
+            case Transpose():
+                return value(term.arg).T
+            case BlockMatrix():
+                return np.block([[value(block) for block in row] for row in block_rows(term)])
+            case Act():
+                return arithmetic.act(term.name, value(term.arg))
+            case Softmax():
+                return arithmetic.softmax(value(term.arg))
+            case Diag():
+                return diagonal(value(term.arg)[0])
+            case RowScale():
+                return row_scale(np.diagonal(value(term.arg)), term.n, term.eps)
+            case Norm():
+                X = value(term.arg)
+                return row_scale(np.add.reduce(X * X, axis=1), term.arg.cols, term.eps) @ X * value(term.gain)
+            case Hadamard():
+                return value(term.args[0]) * value(term.args[1])
+            case Kron():
+                return np.kron(value(term.args[0]), value(term.args[1]))
+            case HeadSum():
+                members = values.members[term.bound[0].name]
+                return reduce(np.add, [evaluate(term.arg, values.with_(member), arithmetic) for member in members])
+            case Stack():
+                X = value(term.arg)
+                for which, own in values.layers:
+                    inside = values.with_(own).with_(Values(matrices={term.stream.name: X}))
+                    X = evaluate((term.body, *term.inserted)[which], inside, arithmetic)
+                return X
+        raise TypeError(f"{term} has no value")
+
+    return value(term)
+
+
+def exact(scalar: Expr, values: Values) -> Expr:
+    """A scalar with its sizes and parameters filled in, still exact."""
+    names = {symbol: values.scalars[symbol.name] for symbol in scalar.free_symbols if isinstance(symbol, Symbol)}
+    return scalar.subs(names, simultaneous=True) if names else scalar
+
+

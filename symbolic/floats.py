@@ -1,0 +1,62 @@
+"""Floating-point arithmetic for terms: each exact scalar is rounded once, to the nearest number."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from sympy import Expr
+
+from .evaluate import Arithmetic, Array
+
+BITS = {"float64": 53, "float32": 24, "float16": 11, "bfloat16": 8}
+_GUARD = 200  # binary digits that decide the rounding of an irrational scalar
+
+
+def float_arithmetic(dtype: Any = np.float64) -> Arithmetic:
+    """numpy numbers of one dtype (float64, float32, float16 or ml_dtypes.bfloat16)."""
+    kind = np.dtype(dtype)
+
+    def number(scalar: Expr) -> Any:
+        return kind.type(float(rounded(scalar, BITS[kind.name])))
+
+    def softmax(scores: Array) -> Array:
+        powers = np.exp(scores - scores.max(axis=1, keepdims=True))
+        return powers / powers.sum(axis=1, keepdims=True)
+
+    def act(name: str, entries: Array) -> Array:
+        return ACTIVATIONS[name](entries)
+
+    return Arithmetic(number, act, softmax, lambda x: 1 / np.sqrt(x), kind)
+
+
+ACTIVATIONS = {"relu": lambda entries: np.maximum(entries, entries.dtype.type(0))}
+
+
+@lru_cache(maxsize=4096)
+def rounded(scalar: Expr, bits: int) -> Fraction:
+    """A real scalar rounded to so many bits, ties to even.
+
+    >>> from sympy import sqrt, Rational
+    >>> float(rounded(sqrt(Rational(2)), 53)) == 2**0.5
+    True
+    """
+    value = _fraction(scalar)
+    if value == 0:
+        return Fraction(0)
+    exponent = 0
+    while abs(value) >= Fraction(2) ** (exponent + bits):
+        exponent += 1
+    while abs(value) < Fraction(2) ** (exponent + bits - 1):
+        exponent -= 1
+    return round(value / Fraction(2) ** exponent) * Fraction(2) ** exponent
+
+
+def _fraction(scalar: Expr) -> Fraction:
+    """A scalar as a fraction: exact if it is rational, else to far more digits than any dtype has."""
+    if scalar.is_Rational:
+        return Fraction(int(scalar.p), int(scalar.q))
+    sign, mantissa, exponent, _ = scalar.evalf(_GUARD)._mpf_
+    return (-1) ** sign * Fraction(int(mantissa)) * Fraction(2) ** int(exponent)
