@@ -24,11 +24,14 @@ Fill = Callable[[str, int, int], Array]
 
 
 def random_fill(rng: np.random.Generator, zero: frozenset[str], dtype: DTypeLike) -> Fill:
-    """A function (name, rows, columns) -> new block: zeros for the names in `zero`, standard normal for others."""
+    """A function (name, rows, columns) -> new block: zeros for the names in `zero`, random for others.
+
+    Random blocks are normal with variance 1/rows, like the matrices of `random_model`.
+    """
     target = as_dtype(dtype)
 
     def fill(name: str, rows: int, columns: int) -> Array:
-        block = rng.standard_normal((rows, columns))  # drawn in any case: the other blocks stay the same
+        block = rng.standard_normal((rows, columns)) / np.sqrt(rows)  # drawn in any case, so that others stay
         return (np.zeros_like(block) if name in zero else block).astype(target)
 
     return fill
@@ -78,7 +81,8 @@ def added_layer(h: int, p: int, shapes: list[tuple[int, int]], fill: Fill) -> La
     return Layer(
         g_MHA=fill("g_MHA", 1, h),
         heads=tuple(
-            Head(fill("W_Q", h, k), fill("W_K", h, k), fill("W_V", h, v), fill("W_O", v, h)) for k, v in shapes
+            Head(fill("W_Q", h, k), fill("W_K", h, k), fill("W_V", h, v), fill("W_O", v, h))
+            for k, v in shapes
         ),
         g_MLP=fill("g_MLP", 1, h),
         W_l1=fill("W_l1", h, p),

@@ -1,12 +1,14 @@
 """Does an expansion preserve the function? Checked square by square, and end to end.
 
-With a stream map E (h x h_hat) the claim splits into squares: the embedding gives (I + P) E, every sublayer gives
-f_hat(X E) = f(X) E, a new layer gives X E for X E, and the output projection gives the old output. Each square is
-evaluated at the stream X that the original model reaches on the input, and the two sides may differ only by the sum
-of their rigorous local error bounds (`error.py`), row by row. End to end both models run on their own, with the
-errors of all layers carried along; that bound is true as well but grows with depth, so the squares decide.
+With a stream map E (h x h_hat) the claim splits into squares: the embedding gives (I + P) E, every sublayer
+gives f_hat(X E) = f(X) E, a new layer gives X E for X E, and the output projection gives the old output. Each
+square is evaluated at the stream X that the original model reaches on the input, and the two sides may differ
+only by the sum of their rigorous local error bounds (`error.py`), row by row. End to end both models run on
+their own, with the errors of all layers carried along; that bound is true as well but grows with depth, so
+the squares decide.
 
-An ulp is the spacing of the model's format at the largest magnitude in the reference's row (token): where a row
+An ulp is the spacing of the model's format at the largest magnitude in the reference's row (token): where a
+row
 [y 0] is expected, an entry in place of a 0 is measured against y.
 """
 
@@ -41,7 +43,8 @@ class Agreement:
     """How far two computed arrays are apart.
 
     max_abs and max_ulp are taken over elements. ratio is the worst, over rows, of the Euclidean norm of the
-    difference divided by its bound, and bound is the bound of that row: above one, no rounding error explains it.
+    difference divided by its bound, and bound is the bound of that row: above one, no rounding error explains
+    it.
     """
 
     name: str
@@ -94,13 +97,16 @@ def compare(
 
     Raises ValueError when the dtypes differ, layers or shapes do not correspond, or a norm meets 0/0.
     """
-    layers = _corresponding(original, expanded, inserted)
     form = _common_format(original, expanded)
-    here = Arithmetic(form, eps, EXACT)
-    there = Arithmetic(form, eps if eps_hat is None else eps_hat, scalings)
-    stream_map = StreamMap.of(stream, original.h, expanded.h, form)
+    layers = _corresponding(original, expanded, inserted)
+    sides = _Sides(
+        form=form,
+        here=Arithmetic(form, eps, EXACT),
+        there=Arithmetic(form, eps if eps_hat is None else eps_hat, scalings),
+        stream=StreamMap.of(stream, original.h, expanded.h, form),
+    )
     with np.errstate(over="ignore", invalid="ignore"):
-        return _compare(original, I, expanded, I_hat, layers, stream_map, here, there)
+        return _compare(original, I, expanded, I_hat, layers, sides)
 
 
 def difference(
@@ -115,8 +121,9 @@ def difference(
 ) -> Agreement:
     """Compare the two outputs only, whatever the models' layers: to replay a counterexample.
 
-    A ratio above one proves that the two functions differ at this input, rounding errors aside. Raises ValueError
-    when the dtypes differ, shapes do not fit, or a norm meets a row of zeros with eps = 0 (the error names it).
+    A ratio above one proves that the two functions differ at this input, rounding errors aside. Raises
+    ValueError when the dtypes differ, shapes do not fit, or a norm meets a row of zeros with eps = 0 (the
+    error names it).
     """
     form = _common_format(original, expanded)
     with np.errstate(over="ignore", invalid="ignore"):
@@ -136,10 +143,12 @@ class StreamMap:
 
     @classmethod
     def of(cls, E: Array | None, h: int, h_hat: int, form: Format) -> "StreamMap":
-        """The map for a matrix E, or for [eye(h) 0]. Raises ValueError unless E is h x h_hat, or h_hat < h."""
+        """The map for a matrix E, or for [eye(h) 0]. Raises ValueError where it does not fit."""
         if E is None:
             if h_hat < h:
-                raise ValueError(f"stream: found h_hat = {h_hat} below h = {h}, expected a matrix for such a map")
+                raise ValueError(
+                    f"stream: found h = {h} -> {h_hat}, expected a matrix, since padding only grows"
+                )
             return cls(h_hat, None, 1.0, 0.0)
         if E.shape != (h, h_hat):
             raise ValueError(f"stream: found shape {E.shape}, expected ({h}, {h_hat})")
@@ -147,7 +156,12 @@ class StreamMap:
         size = np.abs(E.astype(np.float64))
         spectral = float(np.sqrt(size.sum(axis=0).max() * size.sum(axis=1).max()))
         copies = bool(np.isin(size, (0, 1)).all() and (np.count_nonzero(size, axis=0) <= 1).all())
-        return cls(h_hat, E, spectral, 0.0 if copies else form.working.gamma(h) * float(np.linalg.norm(size)))
+        return cls(
+            h_hat,
+            E,
+            spectral,
+            0.0 if copies else (2 * form.u + form.working.gamma(h)) * float(np.linalg.norm(size)),
+        )
 
     def __call__(self, X: Bounded, form: Format) -> Bounded:
         """X E, its error included; exact for padding and for maps that only copy coordinates."""
@@ -160,68 +174,72 @@ class StreamMap:
         return Bounded(value, error)
 
 
+@dataclass(frozen=True, eq=False)
+class _Sides:
+    """How each side computes, and the map from the original's stream to the expanded one's."""
+
+    form: Format
+    here: Arithmetic
+    there: Arithmetic
+    stream: StreamMap
+
+    def embedded(self, X: Bounded) -> Bounded:
+        """X E with the bounds that count within one square."""
+        return self.stream(replace(X, error=X.error[0]), self.form)
+
+
 def _compare(
-    original: Model,
-    I: Array,
-    expanded: Model,
-    I_hat: Array,
-    layers: list[Layer | None],
-    stream_map: StreamMap,
-    here: Arithmetic,
-    there: Arithmetic,
+    original: Model, I: Array, expanded: Model, I_hat: Array, layers: list[Layer | None], sides: _Sides
 ) -> Comparison:
-    """Both models, layer by layer. The expanded sublayers see two streams at once: X E and their own."""
-    form = here.form
-    X, X_hat = bounded_embed(original, I, here), bounded_embed(expanded, I_hat, there)
-    squares = [_agreement("input", stream_map(X, form), X_hat, form)]
+    """Both models, layer by layer; X is the original's stream, X_hat the expanded model's own."""
+    X, X_hat = bounded_embed(original, I, sides.here), bounded_embed(expanded, I_hat, sides.there)
+    squares = [_agreement("input", sides.stream(X, sides.form), X_hat, sides.form)]
     X = _two_errors(X)
     for number, (layer, layer_hat) in enumerate(zip(layers, expanded.layers, strict=True), 1):
         if layer is None:
-            both = start = _two_streams(stream_map(_local(X), form), X_hat)
-            for sublayer in (bounded_mha, bounded_mlp):
-                both = bounded_sum(both, sublayer(layer_hat, both, there), there)
-            squares.append(_agreement(f"new layer {number}", _first(start), _first(both), form))
-            X_hat = _second(both)
+            X_hat, square = _new_layer(f"new layer {number}", layer_hat, X, X_hat, sides)
+            squares.append(square)
             continue
         for name, sublayer in (("MHA", bounded_mha), ("MLP", bounded_mlp)):
-            Y = sublayer(layer, X, here)
-            both = _two_streams(stream_map(_local(X), form), X_hat)
-            Y_hat = sublayer(layer_hat, both, there)
-            squares.append(_agreement(f"{name} {number}", stream_map(_local(Y), form), _first(Y_hat), form))
-            X = _two_errors(_carried(bounded_sum(X, Y, here)))
-            X_hat = bounded_sum(X_hat, _second(Y_hat), there)
-    O = bounded_project(original, X, here)
-    both = _two_streams(stream_map(_local(X), form), X_hat)
-    O_hat = bounded_project(expanded, both, there)
-    squares.append(_agreement("output", _local(O), _first(O_hat), form))
-    output = _agreement("end to end", _carried(O), _second(O_hat), form)
-    return Comparison(form.name, _sizes(original, expanded), tuple(squares), output)
+            Y = sublayer(layer, X, sides.here)
+            Y_hat = sublayer(layer_hat, _two_streams(sides.embedded(X), X_hat), sides.there)
+            squares.append(_agreement(f"{name} {number}", sides.embedded(Y), _member(Y_hat, 0), sides.form))
+            X = _two_errors(_carried(bounded_sum(X, Y, sides.here)))
+            X_hat = bounded_sum(X_hat, _member(Y_hat, 1), sides.there)
+    O = bounded_project(original, X, sides.here)
+    O_hat = bounded_project(expanded, _two_streams(sides.embedded(X), X_hat), sides.there)
+    squares.append(_agreement("output", replace(O, error=O.error[0]), _member(O_hat, 0), sides.form))
+    output = _agreement("end to end", _carried(O), _member(O_hat, 1), sides.form)
+    return Comparison(sides.form.name, _sizes(original, expanded), tuple(squares), output)
+
+
+def _new_layer(
+    name: str, layer: Layer, X: Bounded, X_hat: Bounded, sides: _Sides
+) -> tuple[Bounded, Agreement]:
+    """The expanded model's stream after a new layer, and the square that says that it gives X E for X E."""
+    before = after = _two_streams(sides.embedded(X), X_hat)
+    for sublayer in (bounded_mha, bounded_mlp):
+        after = bounded_sum(after, sublayer(layer, after, sides.there), sides.there)
+    return _member(after, 1), _agreement(name, _member(before, 0), _member(after, 0), sides.form)
 
 
 def _two_errors(X: Bounded) -> Bounded:
-    """X with two bounds at once: zero for the squares, which take X as given, and its own for the whole model."""
+    """X with two bounds at once: zero for the squares, which take X as given, and its own end to end."""
     return replace(X, error=np.stack([np.zeros_like(X.error), X.error]))
 
 
-def _local(X: Bounded) -> Bounded:
-    return replace(X, error=X.error[0])
-
-
 def _carried(X: Bounded) -> Bounded:
+    """X with the bounds of the whole model only."""
     return replace(X, error=X.error[1])
 
 
 def _two_streams(X: Bounded, Y: Bounded) -> Bounded:
-    """X and Y as a batch of two."""
+    """X and Y as a batch of two: one pass through a layer serves the square and the whole model."""
     return Bounded(np.stack([X.value, Y.value]), np.stack([X.error, Y.error]))
 
 
-def _first(X: Bounded) -> Bounded:
-    return Bounded(X.value[0], X.error[0])
-
-
-def _second(X: Bounded) -> Bounded:
-    return Bounded(X.value[1], X.error[1])
+def _member(X: Bounded, index: int) -> Bounded:
+    return Bounded(X.value[index], X.error[index])
 
 
 def _agreement(name: str, reference: Bounded, candidate: Bounded, form: Format) -> Agreement:
@@ -232,14 +250,14 @@ def _agreement(name: str, reference: Bounded, candidate: Bounded, form: Format) 
     largest = np.abs(gap).max(axis=-1)
     ulp = form.spacing(np.abs(reference.value).max(axis=-1))
     bound = reference.error + candidate.error
-    ratio = _ratio(_exact_row_norms(gap, largest), bound)
+    ratio = _ratio(_distances(gap, largest), bound)
     worst = np.unravel_index(int(np.argmax(ratio)), ratio.shape)
     return Agreement(
         name, float(largest.max()), float((largest / ulp).max()), float(bound[worst]), float(ratio[worst])
     )
 
 
-def _exact_row_norms(gap: Array, largest: Array) -> Array:
+def _distances(gap: Array, largest: Array) -> Array:
     """Norms of the rows of a difference, safe from underflow, whose largest elements are known."""
     scale = np.where(largest > 0, largest, 1)
     scaled = gap / scale[..., None]
@@ -248,7 +266,8 @@ def _exact_row_norms(gap: Array, largest: Array) -> Array:
 
 def _ratio(distance: Array, bound: Array) -> Array:
     """distance / bound with 0/0 = 0; infinite wherever something is not a finite number."""
-    ratio = np.divide(distance, bound, out=np.full(distance.shape, np.inf), where=(bound > 0) & (bound < np.inf))
+    usable = (bound > 0) & (bound < np.inf)
+    ratio = np.divide(distance, bound, out=np.full(distance.shape, np.inf), where=usable)
     ratio[(distance == 0) & (bound == 0)] = 0
     return np.nan_to_num(ratio, nan=np.inf, posinf=np.inf)
 
@@ -274,8 +293,9 @@ def _corresponding(original: Model, expanded: Model, inserted: Collection[int]) 
     for number in inserted:
         if not 1 <= number <= total:
             raise ValueError(f"inserted: found layer {number}, expected 1 to {total}")
-    if len(original.layers) + len(set(inserted)) != total:
-        raise ValueError(f"expanded: found {total} layers, expected {len(original.layers) + len(set(inserted))}")
+    expected = len(original.layers) + len(set(inserted))
+    if total != expected:
+        raise ValueError(f"expanded: found {total} layers, expected {expected}")
     old = iter(original.layers)
     return [None if number in inserted else next(old) for number in range(1, total + 1)]
 
@@ -283,7 +303,7 @@ def _corresponding(original: Model, expanded: Model, inserted: Collection[int]) 
 def _sizes(original: Model, expanded: Model) -> dict[str, str]:
     """Every size by name, "old -> new" where it grows; several values where layers or heads differ."""
     before, after = _model_sizes(original), _model_sizes(expanded)
-    return {name: before[name] if before[name] == after[name] else f"{before[name]} -> {after[name]}" for name in before}
+    return {name: old if old == after[name] else f"{old} -> {after[name]}" for name, old in before.items()}
 
 
 def _model_sizes(model: Model) -> dict[str, str]:

@@ -1,21 +1,21 @@
 """Rigorous error bounds for the forward pass, from the operations that it performs.
 
-Every sublayer gets, for each row (token) of its output, a bound on the Euclidean norm of what was computed minus what
-equations 1 to 5 give in real arithmetic. Inside a sublayer the bounds are elementwise, in the form row times column,
-|dY_ij| <= e_i c_j, so that no second matrix product is needed. The rules (u is the unit roundoff, n the inner size,
-a hat-free letter the computed value):
+Every sublayer gets, for each row (token) of its output, a bound on the Euclidean norm of what was computed
+minus what equations 1 to 5 give in real arithmetic. Inside a sublayer the bounds are elementwise, in the form
+row times column, |dY_ij| <= e_i c_j, so that no second matrix product is needed. The rules (u is the unit
+roundoff, n the inner size, letters stand for computed values):
 
     product      |d(X W)| <= |dX| |W| + gamma_n |X| |W|                         Higham, section 3.5
-    its form     (|X| |W|)_ij <= sqrt(sum_k x_ik^2 w_k) sqrt(sum_k W_kj^2 / w_k)    Cauchy, w_k = |row k of W|
-    norm         |x/|x| - y/|y|| <= 2 |x - y| / (|x| + |y|), and never more than 2         Dunkl, Williams 1964
+    its form     (|X| |W|)_ij <= sqrt(sum_k x_ik^2 w_k) sqrt(sum_k W_kj^2 / w_k)    Cauchy; w_k = |W_k|
+    norm         |x/|x| - y/|y|| <= 2 |x - y| / (|x| + |y|), and never more than 2        Dunkl, Williams 1964
     softmax      sum_j |dp_j| <= max_j |ds_j|, and never more than 2            its Jacobian diag(p) - p p'
     relu         Lipschitz with constant 1, computed exactly
     rounding     u |y|, and eta where it underflows
 
-They hold for any order of summation, with or without fused multiply-add, and a zero row or column of W costs nothing.
-Assumed: +, -, *, / and sqrt are correctly rounded (IEEE 754) with gradual underflow; exp has an error of at most
-EXP_ULPS units in the last place; a parameter that was scaled several times was never subnormal in between. The
-rounding of the bounds' own arithmetic is covered by SLACK.
+They hold for any order of summation, with or without fused multiply-add, and a zero row or column of W costs
+nothing. Assumed: +, -, *, / and sqrt are correctly rounded (IEEE 754) with gradual underflow; exp has an
+error of at most EXP_ULPS units in the last place; a parameter that was scaled several times was never
+subnormal in between. The rounding of the bounds' own arithmetic is covered by SLACK.
 """
 
 from collections.abc import Mapping
@@ -51,8 +51,8 @@ class Bounded:
 class Arithmetic:
     """What the bounds depend on besides the values: the format, eps, and how often each parameter was scaled.
 
-    `scalings` counts, for each parameter name, the rounded scalar factors that it carries: each one has put two
-    rounding errors into it, of the factor and of the product. A name that is missing counts none.
+    `scalings` counts, for each parameter name, the rounded scalar factors that it carries: each one has put
+    two rounding errors into it, of the factor and of the product. A name that is missing counts none.
     """
 
     form: Format
@@ -65,10 +65,10 @@ class Arithmetic:
         return 0.0 if self.form.working is self.form else self.form.u
 
     def gamma(self, n: int) -> float:
-        """gamma_n of the working format. Raises ValueError for sizes at which SLACK no longer covers the bounds."""
+        """gamma_n of the working format. Raises ValueError where SLACK would not cover the bounds."""
         work = self.form.working
         if n * work.u > 1e-3:
-            raise ValueError(f"error bound: found {n} roundings in a row, expected at most {1e-3 / work.u:.0f}")
+            raise ValueError(f"error bound: found size {n}, expected at most {1e-3 / work.u:.0f}")
         return work.gamma(n)
 
     def underflow(self, n: int) -> float:
@@ -113,7 +113,7 @@ class Matrix:
 
 @dataclass(frozen=True, eq=False)
 class NormError:
-    """The error of a norm's rows: |dn_ik| <= relative_i |n_ik| + gain_k m_ik + tiny, where |m_i| <= moved_i."""
+    """The error of a norm's rows: |dn_ik| <= relative_i |n_ik| + gain_k m_ik + tiny, |m_i| <= moved_i."""
 
     squares: Array
     relative: Array
@@ -175,7 +175,8 @@ def mha_error(layer: Layer, values: MHAValues, incoming: Array, arith: Arithmeti
     norm = _norm_error("g_MHA", layer.g_MHA, values.X, values.norm, incoming, arith)
     inner = sum(len(group.heads) * group.V.shape[-1] for group in values.groups)
     heads = [_head_error(group, norm, inner, arith).sum(axis=-2) for group in values.groups]
-    return SLACK * (sum(heads) + arith.rounding(values.output) + arith.underflow(inner) * norm.gain.size**0.5)
+    tiny = arith.underflow(inner) * norm.gain.size**0.5
+    return np.asarray(SLACK * (sum(heads) + arith.rounding(values.output) + tiny))
 
 
 def mlp_error(layer: Layer, values: MLPValues, incoming: Array, arith: Arithmetic) -> Array:
@@ -188,10 +189,11 @@ def mlp_error(layer: Layer, values: MLPValues, incoming: Array, arith: Arithmeti
     e = _first_product(norm, W1, arith)
     fixed = (arith.gamma(2) + arith.drift("b_l1", layer.b_l1)) * b1 + arith.underflow(h + 1)
     own = arith.u + arith.gamma(p + 1) + W2.drift
-    through = e * _norm_through(W1.columns, W2) + _norm_through(fixed, W2) + own * (values.activations @ W2.rows)
+    through = e * _norm_through(W1.columns, W2) + _norm_through(fixed, W2)
+    product = own * (values.activations @ W2.rows)
     bias = (arith.gamma(2) + arith.drift("b_l2", layer.b_l2)) * float(np.linalg.norm(b2))
     tiny = arith.underflow(p + 1) * h**0.5
-    return np.asarray(SLACK * (through + bias + arith.rounding(values.output) + tiny))
+    return np.asarray(SLACK * (through + product + bias + arith.rounding(values.output) + tiny))
 
 
 def row_norms(X: Array) -> Array:
@@ -200,7 +202,9 @@ def row_norms(X: Array) -> Array:
     return np.asarray(np.sqrt(squares + X.shape[-1] * number_format(X.dtype).eta))
 
 
-def _norm_error(name: str, g: Array, X: Array, normed: Array, incoming: Array, arith: Arithmetic) -> NormError:
+def _norm_error(
+    name: str, g: Array, X: Array, normed: Array, incoming: Array, arith: Arithmetic
+) -> NormError:
     """The error of Norm(X); eps acts like one more coordinate of size sqrt(h eps) in every row."""
     h, work = X.shape[-1], arith.form.working
     length = np.sqrt(np.einsum("...i,...i->...", X, X).astype(np.float64) + h * arith.eps)
@@ -209,14 +213,14 @@ def _norm_error(name: str, g: Array, X: Array, normed: Array, incoming: Array, a
     drift = arith.drift(name, g)
     relative = np.where(lost < 0.25, arith.gamma(h + 8) + 2 * lost, np.inf) + drift + arith.u
     gain = np.abs(arith.form.load(g))[0] * (1 + drift)
-    return NormError(normed * normed, relative, moved, gain, arith.underflow(2 + int(gain.max())))
+    return NormError(normed * normed, relative, moved, gain, arith.underflow(2) * (1 + float(gain.max())))
 
 
 def _first_product(norm: NormError, W: Matrix, arith: Arithmetic) -> Array:
     """e_i, (..., s) or (..., G, s), with |d(n W)_ij| <= e_i c_j before rounding, for the columns c of W."""
     h = norm.gain.size
     tiny = W.rows.dtype.type(arith.form.working.eta)
-    weighted = np.sqrt(norm.squares @ np.moveaxis(W.rows, -1, 0) + tiny * h)
+    weighted = np.sqrt(norm.squares @ np.moveaxis(W.rows, -1, 0) + tiny * h * (1 + W.rows.max()))
     moved = (norm.gain * np.sqrt(W.rows)).max(axis=-1) * (1 + W.drift)
     fixed = norm.tiny * np.sqrt(W.rows.sum(axis=-1))
     own = arith.gamma(h) + W.drift
@@ -230,21 +234,28 @@ def _head_error(group: HeadGroup, norm: NormError, inner: int, arith: Arithmetic
     """Bounds (..., G, s) on the rows of every head's part H W_O of the output, before the sum is rounded."""
     W_V, W_O = _stacked("W_V", group, arith), _stacked("W_O", group, arith)
     s, h = group.V.shape[-2], norm.gain.size
-    dp = _weights_error(group, norm, arith)
-    # dH = dp V + p dV + rounding, where sum_j p_ij = 1: what counts is the largest over tokens, by coordinate.
-    V = np.abs(group.V).max(axis=-2)
+    ds = _scores_error(group, norm, arith)
+    # dH = dp V + p dV + rounding, where sum_j p_ij = 1: what counts is the largest over tokens.
+    # Two exact rows of weights both sum to one, so their difference meets V minus any row: half its range.
+    top, low = group.V.max(axis=-2), group.V.min(axis=-2)
+    V, centred = np.maximum(top, -low), (top - low) / 2
     e_V = _largest(_first_product(norm, W_V, arith))
     fixed = arith.underflow(h) + arith.underflow(s)
-    by_weights = (dp + arith.u + arith.gamma(s)) * _heads_norm_through(V, W_O)[..., None]
-    by_values = e_V * _heads_norm_through(W_V.columns, W_O)[..., None] + fixed * W_O.rows.sum(axis=-1)[..., None]
+    by_scores = np.minimum(2, ds) * _heads_norm_through(centred, W_O)[..., None]
+    # Two exponentials of 2 EXP_ULPS u each, a sum of s terms, a quotient, two roundings, the product with V.
+    weights = arith.gamma(2 * s + 4 * EXP_ULPS + 6) + 2 * arith.u + s * arith.underflow(2)
+    by_weights = weights * _heads_norm_through(V, W_O)[..., None]
+    by_values = e_V * _heads_norm_through(W_V.columns, W_O)[..., None]
+    by_underflow = fixed * W_O.rows.sum(axis=-1)[..., None]
     own = arith.u + arith.gamma(inner + len(group.heads)) + W_O.drift
-    return np.asarray(by_weights + by_values + own * np.matmul(np.abs(group.H), W_O.rows[..., None])[..., 0])
+    by_product = own * np.matmul(np.abs(group.H), W_O.rows[..., None])[..., 0]
+    return np.asarray(by_scores + by_weights + by_values + by_underflow + by_product)
 
 
-def _weights_error(group: HeadGroup, norm: NormError, arith: Arithmetic) -> Array:
-    """Bounds (..., G, s) on sum_j |dp_ij|, the error of every token's attention weights."""
+def _scores_error(group: HeadGroup, norm: NormError, arith: Arithmetic) -> Array:
+    """Bounds (..., G, s) on max_j |ds_ij|, the error of every token's shifted scores."""
     W_Q, W_K = _stacked("W_Q", group, arith), _stacked("W_K", group, arith)
-    work, k, s, h = arith.form.working, group.Q.shape[-1], group.Q.shape[-2], norm.gain.size
+    work, k, h = arith.form.working, group.Q.shape[-1], norm.gain.size
     Q, K = np.abs(group.Q), np.abs(group.K).max(axis=-2, keepdims=True)
     e_Q = _first_product(norm, W_Q, arith)[..., None]
     e_K = _largest(_first_product(norm, W_K, arith))[..., None]
@@ -252,11 +263,8 @@ def _weights_error(group: HeadGroup, norm: NormError, arith: Arithmetic) -> Arra
     dQ = e_Q * W_Q.columns[:, None, :] + arith.u * Q + fixed
     dK = e_K * W_K.columns[:, None, :] + arith.u * K + fixed
     # k products, the factor 1/sqrt(k) (3), and the shift by the maximum, which is at most twice |q| |k| (4).
-    scores = (dQ * (K + dK) + Q * (dK + arith.gamma(k + 7) * K)).sum(axis=-1) / k**0.5 + 2 * (k + 1) * work.eta
-    # Two exponentials of 2 EXP_ULPS u each, a sum of s terms and a quotient, then the rounding to the format.
-    return np.asarray(
-        np.minimum(2, scores) + arith.gamma(s + 4 * EXP_ULPS + 4) + arith.u + s * arith.underflow(2)
-    )
+    error = (dQ * (K + dK) + Q * (dK + arith.gamma(k + 7) * K)).sum(axis=-1) / k**0.5 + 2 * (k + 1) * work.eta
+    return np.asarray(error)
 
 
 def _stacked(name: str, group: HeadGroup, arith: Arithmetic) -> Matrix:

@@ -1,8 +1,9 @@
-"""The table for the report: each expansion as its theorem says, and with one thing broken, in every format."""
+"""The table for the report: each expansion as its theorem says, and with one thing broken, in all formats."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -34,6 +35,11 @@ from .model import Head, Layer, Model, cast, random_model, random_rows
 
 ALL_SIX = "all six"
 THEOREM = "as the theorem says"
+
+# Small, so that a broken constraint stands out from the rounding errors of bfloat16 (8 bits) as well.
+SIZES: dict[str, Any] = {"s": 3, "h": 4, "o": 3, "p": [6, 4], "heads": [[(1, 2), (1, 2)], [(2, 1)]]}
+BATCH = 64
+K_FACTOR = 4
 
 
 @dataclass(frozen=True)
@@ -101,8 +107,8 @@ def _cases(name: str) -> Iterator[Case]:
     if name == ALL_SIX:
         yield Case(THEOREM, _grow_all)
         for step, zeros in ZEROS.items():
-            freed = frozenset((step, zero) for zero in zeros)
-            yield Case(f"{step} with random {', '.join(sorted(zeros))}", _grow_all, freed, control=True)
+            broken = max(zeros)
+            yield Case(f"{step} with {broken} random", _grow_all, frozenset({(step, broken)}), control=True)
         return
     yield Case(THEOREM, STEPS[name])
     if name == "hidden-expansion":
@@ -115,8 +121,8 @@ def _cases(name: str) -> Iterator[Case]:
 
 def _row(name: str, case: Case, dtype: str, seed: int) -> Row:
     rng = np.random.default_rng(seed)
-    model = random_model(rng, s=4, h=8, o=5, p=[12, 7], heads=[[(2, 3), (2, 3)], [(2, 2), (1, 3)]])
-    start = Grown(cast(model, dtype), random_rows(rng, 4, 8, dtype), (), {})
+    model = random_model(rng, **SIZES)
+    start = Grown(cast(model, dtype), _inputs(rng, dtype), (), {})
 
     def fills(expansion: str) -> Fill:
         freed = {block for owner, block in case.freed if owner == expansion}
@@ -139,6 +145,12 @@ def _row(name: str, case: Case, dtype: str, seed: int) -> Row:
         ratio=found.worst.ratio,
         passed=found.passed,
     )
+
+
+def _inputs(rng: np.random.Generator, dtype: str) -> Array:
+    """A batch of inputs: an error that hides behind one token's bound shows at another."""
+    s, h = SIZES["s"], SIZES["h"]
+    return random_rows(rng, BATCH * s, h, dtype).reshape(BATCH, s, h)
 
 
 def _grow_mlp(start: Grown, fills: Fills) -> Grown:
@@ -172,7 +184,7 @@ def _grow_attention(start: Grown, fills: Fills) -> Grown:
     fill = fills("attention-expansion")
 
     def change(head: Head) -> Head:
-        return attention_expansion(head, *attention_blocks(head, 4 * head.k - 1, fill))
+        return attention_expansion(head, *attention_blocks(head, K_FACTOR * head.k - 1, fill))
 
     return replace(start, model=_on_all_heads(start.model, change), scalings={**start.scalings, "W_K": 1})
 
@@ -220,10 +232,14 @@ def _with_old_gain(name: str, start: Grown, fills: Fills) -> Grown:
     """Hidden expansion with g -> [g M_g] for one of the two gains, the factor left out."""
     grown = _grow_hidden(start, fills)
     layers = tuple(
-        replace(new, **{name: _overwrite(getattr(new, name), getattr(old, name))})
+        _with_gain(new, name, _overwrite(getattr(new, name), getattr(old, name)))
         for old, new in zip(start.model.layers, grown.model.layers, strict=True)
     )
     return replace(grown, model=replace(grown.model, layers=layers))
+
+
+def _with_gain(layer: Layer, name: str, gain: Array) -> Layer:
+    return replace(layer, g_MHA=gain) if name == "g_MHA" else replace(layer, g_MLP=gain)
 
 
 STEPS: dict[str, Step] = {

@@ -1,8 +1,8 @@
 """The six expansions as functions on parameters, written from definitions 3.1 to 3.6 of the paper.
 
-Every new block is given by the caller; nothing here asks whether it meets its theorem's constraint. A scalar factor
-is rounded once from its exact value (`rounding.py`), and multiplies in the model's dtype. Layers, heads and
-positions are numbered from 1, as in the paper.
+Every new block is given by the caller; nothing here asks whether it meets its theorem's constraint. A scalar
+factor is rounded once from its exact value (`rounding.py`), and multiplies in the model's dtype. Layers,
+heads and positions are numbered from 1, as in the paper.
 """
 
 from collections.abc import Callable, Collection
@@ -52,7 +52,7 @@ class HiddenBlocks:
 
 
 def mlp_expansion(layer: Layer, M_W_l1: Array, M_b_l1: Array, M_W_l2: Array) -> Layer:
-    """Definition 3.1, p -> p_hat: M_W_l1 is h x (p_hat - p), M_b_l1 is 1 x (p_hat - p), M_W_l2 (p_hat - p) x h.
+    """Definition 3.1, p -> p_hat: M_W_l1 is h x q, M_b_l1 is 1 x q, M_W_l2 is q x h for q = p_hat - p.
 
     Raises ValueError where a block does not fit.
     """
@@ -78,7 +78,7 @@ def heads_expansion(head: Head, M_W_V: Array, M_W_O: Array) -> Head:
 
 
 def attention_expansion(head: Head, M_W_Q: Array, M_W_K: Array) -> Head:
-    """Definition 3.4 for one head, k -> k_hat: both blocks are h x (k_hat - k); W_K is scaled by sqrt(k_hat/k).
+    """Definition 3.4 for one head, k -> k_hat: blocks are h x (k_hat - k); W_K is scaled by sqrt(k_hat/k).
 
     Raises ValueError where a block does not fit.
     """
@@ -165,7 +165,8 @@ def _hidden_head(head: Head, new: HiddenHeadBlocks) -> Head:
 def _beside(A: Array, M: Array, name: str) -> Array:
     """[A M]."""
     if M.shape[:-1] != A.shape[:-1]:
-        raise ValueError(f"{name}: found shape {M.shape}, expected ({', '.join(map(str, A.shape[:-1]))}, any)")
+        rows = ", ".join(str(size) for size in A.shape[:-1])
+        raise ValueError(f"{name}: found shape {M.shape}, expected ({rows}, any)")
     return np.concatenate([A, M], axis=-1)
 
 

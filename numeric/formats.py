@@ -1,8 +1,8 @@
 """The four number formats, and how the package computes in each of them.
 
 float64 and float32 compute in themselves. float16 and bfloat16 are held in float32 between roundings, as
-hardware does: every matrix product, norm and softmax runs and accumulates in float32, and its result is rounded
-to the format. The error analysis (`error.py`) describes exactly this.
+hardware does: every matrix product, norm and softmax runs and accumulates in float32, and its result is
+rounded to the format. The error analysis (`error.py`) describes exactly this.
 """
 
 from dataclasses import dataclass
@@ -58,7 +58,7 @@ class Format:
         Raises ValueError unless n u < 1.
         """
         if n * self.u >= 1:
-            raise ValueError(f"{self.name}: found {n} roundings in a row, expected fewer than {1 / self.u:.0f}")
+            raise ValueError(f"{self.name}: found {n} roundings, expected fewer than {1 / self.u:.0f}")
         return n * self.u / (1 - n * self.u)
 
     def load(self, x: Array) -> Array:
@@ -95,10 +95,13 @@ def as_dtype(dtype: DTypeLike) -> np.dtype[Any]:
     return np.dtype(dtype)
 
 
-@lru_cache
 def number_format(dtype: DTypeLike) -> Format:
     """The format of a dtype or name. Raises ValueError for any other than the four in FORMATS."""
-    found = as_dtype(dtype)
+    return _format_of(as_dtype(dtype))
+
+
+@lru_cache
+def _format_of(found: np.dtype[Any]) -> Format:
     if found.name not in _BITS:
         raise ValueError(f"dtype: found {found.name}, expected one of {', '.join(FORMATS)}")
     bits, tiny = _BITS[found.name]

@@ -1,10 +1,10 @@
 """The forward pass: equations 1 to 5 of the paper, over any batch, all tokens and all heads at once.
 
-In every function X is (..., s, h): leading axes are a batch. Each named operation (norm, queries, keys, values,
-attention weights, context, MLP activations, sublayer outputs, residual sums) is computed in the working format and
-rounded to the model's format once, see `formats.py`. Heads of equal shape are computed by one batched product.
-`mha_values` and `mlp_values` keep the intermediate values: the error analysis of `error.py` reads them, so it
-speaks of exactly the numbers that were computed.
+In every function X is (..., s, h): leading axes are a batch. Each named operation (norm, queries, keys,
+values, attention weights, context, MLP activations, sublayer outputs, residual sums) is computed in the
+working format and rounded to the model's format once, see `formats.py`. Heads of equal shape are computed by
+one batched product. `mha_values` and `mlp_values` keep the intermediate values: the error analysis of
+`error.py` reads them, so it speaks of exactly the numbers that were computed.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from .model import Head, Layer, Model, check_input
 
 @dataclass(frozen=True, eq=False)
 class HeadGroup:
-    """The values of G heads of equal shape: Q, K are (..., G, s, k), V and the context H are (..., G, s, v)."""
+    """The values of G heads of equal shape: Q, K are (..., G, s, k), V and contexts H (..., G, s, v)."""
 
     heads: tuple[Head, ...]
     Q: Array
@@ -38,7 +38,7 @@ class MHAValues:
 
 @dataclass(frozen=True, eq=False)
 class MLPValues:
-    """What equation 3 computes on the way: the stream X, its norm, the activations (..., s, p), the output."""
+    """What equation 3 computes on the way: the stream X, its norm, activations (..., s, p), output."""
 
     X: Array
     norm: Array
@@ -49,8 +49,8 @@ class MLPValues:
 def transformer(model: Model, I: Array, eps: float = 0.0) -> Array:
     """The model's output (..., s, o) for the input I (..., s, h), equation 1, in the model's dtype.
 
-    eps is added to the mean square in both norms. Raises ValueError when I has a wrong shape, the dtype is not one
-    of the four formats, or eps = 0 and a norm meets a row of zeros.
+    eps is added to the mean square in both norms. Raises ValueError when I has a wrong shape, the dtype is
+    not one of the four formats, or eps = 0 and a norm meets a row of zeros.
     """
     form = number_format(model.dtype)
     X = embed(model, I)
@@ -61,13 +61,13 @@ def transformer(model: Model, I: Array, eps: float = 0.0) -> Array:
 
 
 def mha(layer: Layer, X: Array, eps: float = 0.0) -> Array:
-    """MHA(Norm_MHA(X)) of equations 2 and 4, without the residual. Raises ValueError as `transformer` does."""
+    """MHA(Norm_MHA(X)) of equations 2 and 4, without residual. Raises ValueError as `transformer` does."""
     form = number_format(layer.g_MHA.dtype)
     return form.round(mha_values(layer, form.load(X), eps, form).output)
 
 
 def mlp(layer: Layer, X: Array, eps: float = 0.0) -> Array:
-    """MLP(Norm_MLP(X)) of equations 2 and 3, without the residual. Raises ValueError as `transformer` does."""
+    """MLP(Norm_MLP(X)) of equations 2 and 3, without residual. Raises ValueError as `transformer` does."""
     form = number_format(layer.g_MLP.dtype)
     return form.round(mlp_values(layer, form.load(X), eps, form).output)
 
@@ -130,7 +130,7 @@ def _attend(normed: Array, heads: tuple[Head, ...], form: Format) -> HeadGroup:
 
 
 def _softmax(scores: Array) -> Array:
-    """Softmax along rows, shifted by each row's maximum so that no exponential overflows; reuses its argument."""
+    """Softmax along rows, shifted by each row's maximum so that no exponential overflows; in place."""
     scores -= scores.max(axis=-1, keepdims=True)
     np.exp(scores, out=scores)
     scores /= scores.sum(axis=-1, keepdims=True)

@@ -53,8 +53,8 @@ class Layer:
 class Model:
     """A transformer: positions P (s x h), layers, output projection W_out (h x o).
 
-    Raises ValueError, in one line with the parameter, the shape found and the shape expected, unless every shape
-    fits, and unless every parameter has the dtype of P.
+    Raises ValueError, in one line with the parameter, the shape found and the shape expected, unless every
+    shape fits, and unless every parameter has the dtype of P.
     """
 
     P: Array
@@ -79,7 +79,9 @@ class Model:
 
 def map_parameters(model: Model, change: Callable[[Array], Array]) -> Model:
     """The model with `change` applied to every parameter array."""
-    return Model(change(model.P), tuple(_map_layer(layer, change) for layer in model.layers), change(model.W_out))
+    return Model(
+        change(model.P), tuple(_map_layer(layer, change) for layer in model.layers), change(model.W_out)
+    )
 
 
 def cast(model: Model, dtype: DTypeLike) -> Model:
@@ -96,7 +98,8 @@ def from_nested(nested: Mapping[str, Any], dtype: DTypeLike = np.float64) -> tup
     """
     target = as_dtype(dtype)
     layers = tuple(
-        _layer_from_nested(layer, f"layers[{n}]", target) for n, layer in enumerate(_get(nested, "layers", ""))
+        _layer_from_nested(layer, f"layers[{n}]", target)
+        for n, layer in enumerate(_get(nested, "layers", ""))
     )
     model = Model(_array(nested, "P", "", target), layers, _array(nested, "W_out", "", target))
     return model, check_input(model, _array(nested, "I", "", target))
@@ -141,7 +144,12 @@ def random_model(
 
 
 def random_layer(
-    rng: np.random.Generator, *, h: int, p: int, heads: Sequence[tuple[int, int]], dtype: DTypeLike = np.float64
+    rng: np.random.Generator,
+    *,
+    h: int,
+    p: int,
+    heads: Sequence[tuple[int, int]],
+    dtype: DTypeLike = np.float64,
 ) -> Layer:
     """A random layer of width h, with MLP width p and one head per (k, v)."""
     return Layer(

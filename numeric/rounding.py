@@ -25,7 +25,8 @@ def rounded_sqrt(ratio: Fraction | int, dtype: DTypeLike) -> Any:
     if ratio <= 0:
         raise ValueError(f"scale: found sqrt({ratio}), expected the root of a positive ratio")
     significand, exponent = _significand(ratio, form.bits)
-    root = np.asarray(ldexp(significand, exponent)).astype(form.dtype)[()]
+    with np.errstate(over="ignore"):
+        root = np.asarray(ldexp(significand, exponent)).astype(form.dtype)[()]
     if not np.isfinite(root) or exponent < form.tiny:
         raise ValueError(f"scale: found sqrt({ratio}), expected a normal number of {form.name}")
     return root
