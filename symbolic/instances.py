@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .architecture import PARAMETERS, Heads, Layer
+from .architecture import PARAMETERS, SCOPES, Heads, Layer
 from .evaluate import Arithmetic, Array, Values, evaluate
 from .expand import Expansion
 
@@ -26,6 +26,15 @@ def values_of(level: Mapping[str, Any], scope: str) -> Values:
         sizes |= dict(zip((parameter.rows, parameter.columns), shape, strict=True))
     sizes.pop("1", None)
     return Values({**sizes, **level.get("sizes", {})}, matrices)
+
+
+def level_values(*levels: Mapping[str, Any]) -> Values:
+    """The values in force at a level, from the outside in: model, new blocks, layer, new blocks, head, ..."""
+    found = Values()
+    for level in levels:
+        for scope in SCOPES:
+            found = found.with_(values_of(level, scope))
+    return found
 
 
 def model_values(model: Nested) -> Values:
