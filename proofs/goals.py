@@ -25,17 +25,22 @@ from ..symbolic.terms import (
     zero,
 )
 from .kernel import Context, Equation, Theorem, split
-from .prover import Derivation, normal_form, prove
+from .prover import ASSEMBLE, STRATEGIES, Derivation, normal_form, prove
 
 
 @dataclass(frozen=True)
 class Goal:
-    """left = right, with what it is called and the earlier goals that it may use."""
+    """left = right, with what it is called and the earlier goals that it uses: as lemmas, or as all its parts."""
 
     name: str
     left: MatrixExpr
     right: MatrixExpr
-    uses: tuple[str, ...] = ()
+    lemmas: tuple[str, ...] = ()
+    parts: tuple[str, ...] = ()
+
+    @property
+    def uses(self) -> tuple[str, ...]:
+        return self.lemmas + self.parts
 
 
 @dataclass(frozen=True)
@@ -99,12 +104,12 @@ def goals(claim: Growth) -> Iterator[Goal]:
         yield from _norm_goals(name, left, right, XE, X, E)
         yield Goal(name, left, product(right, *E), (f"norm of {name}",))
     layer = transformer_layer(XE, new.layer, new), product(transformer_layer(X, old.layer, old), *E)
-    yield Goal("layer", *layer, tuple(SUBLAYERS))
+    yield Goal("layer", *layer, parts=tuple(SUBLAYERS))
     added = [f"new layer {layer.label.removeprefix('layer')}" for layer in new.inserted]
     for name, inserted in zip(added, new.inserted, strict=True):
         yield Goal(name, transformer_layer(XE, inserted, new), XE)
     yield Goal("output", output(XE, new), output(X, old))
-    yield Goal("model", transformer(new), transformer(old), ("input", "layer", *added, "output"))
+    yield Goal("model", transformer(new), transformer(old), parts=("input", "layer", *added, "output"))
 
 
 def _norm_goals(
@@ -118,11 +123,16 @@ def _norm_goals(
 
 
 def prove_growth(claim: Growth) -> tuple[Proved, ...]:
-    """Every goal with its derivation; the claim is proved if the last one has a theorem."""
+    """Every goal with its derivation; the claim is proved if the last one has a theorem.
+
+    A lemma that failed is left out where the goal that wanted it was proved without it.
+    """
     done: dict[str, Proved] = {}
     for goal in goals(claim):
-        done[goal.name] = Proved(goal, prove(context_of(goal, claim, done), goal.left, goal.right))
-    return tuple(proved for name, proved in done.items() if proved.theorem is not None or not name.startswith("norm"))
+        strategies = ASSEMBLE if goal.parts else STRATEGIES
+        done[goal.name] = Proved(goal, prove(context_of(goal, claim, done), goal.left, goal.right, strategies))
+    needless = {name for proved in done.values() if proved.theorem is not None for name in proved.goal.lemmas}
+    return tuple(p for name, p in done.items() if p.theorem is not None or name not in needless)
 
 
 def context_of(goal: Goal, claim: Growth, done: dict[str, Proved]) -> Context:

@@ -583,3 +583,24 @@ RULES: Mapping[str, Rule] = {
     "lemma": lemma,
     "induction over layers": induction,
 }
+
+
+# ---------------------------------------------------------------- composition
+
+
+@dataclass(frozen=True)
+class Composition:
+    """Growing a model by the first theorem, what comes out by the second, and so on, changes no output."""
+
+    theorems: tuple[Theorem, ...]
+
+
+def compose(theorems: Sequence[Theorem]) -> Composition:
+    """From theorems `grown model = model`, each for every model of one architecture, their composition.
+
+    Each right side is the same generic model, in which every parameter and size is a symbol; a grown model
+    is an instance of it, so the next theorem speaks of it too, and the equations chain.
+    """
+    if not theorems or any(theorem.right != theorems[0].right for theorem in theorems):
+        raise KernelError("the theorems are not about one generic model")
+    return Composition(tuple(theorems))

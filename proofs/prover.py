@@ -59,10 +59,15 @@ class Derivation:
     residual: tuple[Expr, Expr] | None = None
 
 
-def prove(context: Context, left: Expr, right: Expr) -> Derivation:
+ASSEMBLE = STRATEGIES[:1]
+
+
+def prove(
+    context: Context, left: Expr, right: Expr, strategies: Sequence[Sequence[str]] = STRATEGIES
+) -> Derivation:
     """Derive left = right with the first strategy that makes the two sides meet."""
     failed: Derivation | None = None
-    for strategy in STRATEGIES:
+    for strategy in strategies:
         failed = attempt(context, left, right, strategy)
         if failed.theorem is not None:
             return failed

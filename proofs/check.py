@@ -1,0 +1,137 @@
+"""Check a variant or a chain of them: proved, refuted with numbers, or exactly what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from ..symbolic.architecture import PRESETS, Preset, Transformer, paper_model
+from ..symbolic.errors import VariantError
+from ..symbolic.expand import Expansion, expand
+from ..symbolic.notation import latex
+from ..symbolic.syntax import nearest
+from ..symbolic.variant import Variant
+from .admissible import solution
+from .counterexample import Counterexample, find
+from .goals import Growth, Proved, growth, prove_growth
+from .kernel import Composition, Equation, Theorem, compose
+
+Verdict = Literal["proved", "refuted", "undecided"]
+DIRECT_LIMIT = 8  # longer chains are proved by transitivity only
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One or several variants applied one after the other, as one claim, with its goals' derivations."""
+
+    variants: tuple[Variant, ...]
+    steps: tuple[Expansion, ...]
+    growth: Growth | None  # None: no stream map fits
+    goals: tuple[Proved, ...]
+    admissible: bool
+
+    @property
+    def theorem(self) -> Theorem | None:
+        """The theorem about the whole model, if every goal is proved and the constraints can be met."""
+        return self.goals[-1].theorem if self.goals and self.admissible else None
+
+    @property
+    def step_count(self) -> int:
+        return sum(len(g.derivation.left_steps) + len(g.derivation.right_steps) for g in self.goals)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is known about a chain of variants on one architecture."""
+
+    variants: tuple[Variant, ...]
+    preset: Preset
+    verdict: Verdict
+    parts: tuple[Claim, ...]  # each variant by itself, in order
+    direct: Claim | None  # the chain as one claim; None for a single variant or a long chain
+    composition: Composition | None
+    counterexample: Counterexample | None
+
+    @property
+    def claims(self) -> tuple[Claim, ...]:
+        """The different claims that the answer rests on."""
+        distinct = {claim.variants[0].sha256: claim for claim in self.parts}
+        return (*distinct.values(), *([self.direct] if self.direct is not None else []))
+
+    @property
+    def open_goals(self) -> tuple[Proved, ...]:
+        """The goals that were not proved: of the chain as a whole if that was tried, else of its parts."""
+        claims = [self.direct] if self.direct is not None else list(self.parts)
+        return tuple(goal for claim in claims for goal in claim.goals if goal.theorem is None)
+
+    @property
+    def residual(self) -> tuple[str, ...]:
+        """The equations that remain, as LaTeX: what computing made of both sides of the open goals.
+
+        A goal whose lemma is open, or that is put together from open parts, says nothing new.
+        """
+        names = {goal.goal.name for goal in self.open_goals}
+        first = [goal for goal in self.open_goals if not names & set(goal.goal.uses)]
+        ends = [goal.derivation.residual for goal in first]
+        return tuple(f"{latex(left)} = {latex(right)}" for left, right in (end for end in ends if end is not None))
+
+
+def check(variants: Sequence[Variant], preset: Preset, seed: int = 0) -> Answer:
+    """Prove a chain of variants (one is a chain too), or refute it, or say what is open.
+
+    Raises VariantError for what cannot be used.
+    """
+    base = paper_model(preset)
+    refuse_composed_scale(variants)
+    by_text = {variant.sha256: claim_of([variant], base) for variant in reversed(variants)}
+    parts = tuple(by_text[variant.sha256] for variant in variants)
+    direct = claim_of(variants, base) if 1 < len(variants) <= DIRECT_LIMIT else None
+    composition = composed(parts)
+    if composition is not None or (direct is not None and direct.theorem is not None):
+        return Answer(tuple(variants), preset, "proved", parts, direct, composition, None)
+    found = find([claim.steps[0] for claim in parts], seed)
+    verdict: Verdict = "refuted" if found is not None else "undecided"
+    return Answer(tuple(variants), preset, verdict, parts, direct, None, found)
+
+
+def composed(parts: Sequence[Claim]) -> Composition | None:
+    """By transitivity: if each variant preserves every model, so does their chain."""
+    theorems = [claim.theorem for claim in parts]
+    proved = [theorem for theorem in theorems if theorem is not None]
+    return compose(proved) if len(proved) == len(theorems) else None
+
+
+def claim_of(variants: Sequence[Variant], base: Transformer) -> Claim:
+    """The claim of a chain about the plain model, with the derivations that the prover finds."""
+    model, steps = base, []
+    for i, variant in enumerate(variants, 1):
+        steps.append(expand(model, variant, i))
+        model = steps[-1].new
+    hypotheses = tuple(Equation(*pair) for step in steps for pair in step.constraints)
+    given = steps[0].stream_map if len(steps) == 1 else None
+    claim = growth(base, model, hypotheses, given)
+    new = [block.symbol for step in steps for block in step.blocks]
+    goals = prove_growth(claim) if claim is not None else ()
+    admissible = solution(hypotheses, new) is not None
+    return Claim(tuple(variants), tuple(steps), claim, goals, admissible)
+
+
+def refuse_composed_scale(variants: Sequence[Variant]) -> None:
+    """After a variant of its own `scale` the model is no longer of the architecture that the next one speaks of."""
+    for variant in variants if len(variants) > 1 else ():
+        if "scale" in variant.rewrite:
+            raise variant.place("rewrite", "scale").error(
+                "a variant that rewrites `scale` cannot be composed in this version", "`scale`", "a variant without it"
+            )
+
+
+def preset_named(name: str) -> Preset:
+    """The architecture of that name.  Raises VariantError with the nearest name."""
+    if name not in PRESETS:
+        guess = nearest(name, PRESETS)
+        known = ", ".join(PRESETS)
+        raise VariantError(
+            "no architecture has this name", found=f"`{name}`", expected=f"`{guess}`" if guess else f"one of {known}"
+        )
+    return PRESETS[name]
