@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from ..symbolic.architecture import PRESETS, Preset, Transformer, paper_model
@@ -104,6 +104,12 @@ def composed(parts: Sequence[Claim]) -> Composition | None:
 
 def claim_of(variants: Sequence[Variant], base: Transformer) -> Claim:
     """The claim of a chain about the plain model, with the derivations that the prover finds."""
+    claim = claim_shell(variants, base)
+    return replace(claim, goals=prove_growth(claim.growth)) if claim.growth is not None else claim
+
+
+def claim_shell(variants: Sequence[Variant], base: Transformer) -> Claim:
+    """The claim of a chain about the plain model, nothing proved yet."""
     model, steps = base, []
     for i, variant in enumerate(variants, 1):
         steps.append(expand(model, variant, i))
@@ -112,9 +118,7 @@ def claim_of(variants: Sequence[Variant], base: Transformer) -> Claim:
     given = steps[0].stream_map if len(steps) == 1 else None
     claim = growth(base, model, hypotheses, given)
     new = [block.symbol for step in steps for block in step.blocks]
-    goals = prove_growth(claim) if claim is not None else ()
-    admissible = solution(hypotheses, new) is not None
-    return Claim(tuple(variants), tuple(steps), claim, goals, admissible)
+    return Claim(tuple(variants), tuple(steps), claim, (), solution(hypotheses, new) is not None)
 
 
 def refuse_composed_scale(variants: Sequence[Variant]) -> None:

@@ -40,7 +40,27 @@ def name_latex(name: str) -> str:
     return f"{name_latex(head)}_{{{inner}}}"
 
 
-class _Latex(LatexPrinter):
+class _Remembering:
+    """A printer that prints equal sub-terms once; terms never change."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._known: dict[Expr, str] = {}
+
+    def _print(self, expr, **kwargs):  # type: ignore[no-untyped-def]
+        if kwargs or not isinstance(expr, Expr):
+            return super()._print(expr, **kwargs)  # type: ignore[misc]
+        if expr not in self._known:
+            if len(self._known) > LARGEST_MEMORY:
+                self._known.clear()
+            self._known[expr] = super()._print(expr)  # type: ignore[misc]
+        return self._known[expr]
+
+
+LARGEST_MEMORY = 50_000
+
+
+class _Latex(_Remembering, LatexPrinter):
     def _print_Symbol(self, expr, style="plain"):  # type: ignore[no-untyped-def]
         return name_latex(expr.name)
 
@@ -68,7 +88,7 @@ class _Latex(LatexPrinter):
         return rf"{inner}^{{T}}"
 
 
-class _Text(StrPrinter):
+class _Text(_Remembering, StrPrinter):
     """The variant notation; nodes without a notation of their own print like calls."""
 
     def _print_BlockMatrix(self, expr):  # type: ignore[no-untyped-def]

@@ -1,0 +1,85 @@
+"""What is claimed, in words: made from the claim's sizes, constraints and architecture, for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from ..symbolic.notation import latex, text
+from ..symbolic.terms import Expr
+from .check import Answer, Claim
+
+
+@dataclass(frozen=True)
+class Formula:
+    """A formula in a sentence, as plain text and as LaTeX of the same object."""
+
+    text: str
+    latex: str
+
+
+Sentence = tuple["str | Formula", ...]
+
+
+def formula(term: Expr) -> Formula:
+    return Formula(text(term), latex(term))
+
+
+def equation(left: Expr, right: Expr, sign: str = "=") -> Formula:
+    """left = right; a zero matrix on the right is written 0, since the left side shows its shape."""
+    right_text = "0" if getattr(right, "is_ZeroMatrix", False) else text(right)
+    return Formula(f"{text(left)} {sign} {right_text}", f"{latex(left)} {sign} {latex(right)}")
+
+
+def listed(formulas: list[Formula]) -> Iterator[str | Formula]:
+    for i, item in enumerate(formulas):
+        if i:
+            yield ", "
+        yield item
+
+
+def plain(sentence: Sentence) -> str:
+    """A sentence as plain text."""
+    return "".join(part if isinstance(part, str) else part.text for part in sentence)
+
+
+def statement(claim: Claim) -> tuple[Sentence, ...]:
+    """For which sizes, parameters and new blocks; then what is equal."""
+    old = claim.steps[0].old
+    above: Mapping[Expr, Expr] = {grown: base for step in claim.steps for grown, base in step.above.items()}
+    sizes = [formula(size) for size in old.sizes.values()]
+    grown = [equation(symbol, base, ">") for symbol, base in above.items()]
+    free = claim_sizes(claim) - set(above) - set(old.sizes.values())
+    sizes += [formula(size) for size in sorted(free, key=str)]
+    lines: list[Sentence] = [
+        ("For all sizes ", *listed(sizes), " at least 1", *((", ", *listed(grown)) if grown else ()), ","),
+        ("for any number of layers and heads at least 1, all parameters and all inputs,",),
+    ]
+    constraints = [equation(left, right) for step in claim.steps for left, right in step.constraints]
+    if constraints:
+        lines.append(("for all new blocks with ", *listed(constraints), ","))
+    elif any(step.blocks for step in claim.steps):
+        lines.append(("for all new blocks,",))
+    names = " then ".join(variant.name for variant in claim.variants)
+    lines.append((f"the model after {names} computes what it computed before.",))
+    return tuple(lines)
+
+
+def claim_sizes(claim: Claim) -> set[Expr]:
+    """Every size symbol of the grown model and of the new blocks."""
+    shapes = [side for step in claim.steps for block in step.blocks for side in block.symbol.shape]
+    grown = [size for step in claim.steps for size in step.new.sizes.values()]
+    return {symbol for size in (*shapes, *grown) for symbol in size.free_symbols}
+
+
+def assumptions(answer: Answer) -> tuple[Sentence, ...]:
+    """What the claim takes for granted."""
+    found: list[Sentence] = [("arithmetic is that of the real numbers",)]
+    if answer.preset.eps == 0:
+        found.append(("no row that a norm sees is zero, because there is no epsilon (0/0)",))
+    else:
+        found.append((formula(answer.preset.eps), " is any number at least 0, the same in every norm"))
+        found.append(("where it is 0, no row that a norm sees is zero",))
+    for claim in answer.parts:
+        found += [(note,) for note in claim.steps[0].assumptions]
+    return tuple(dict.fromkeys(found))
