@@ -107,7 +107,7 @@ class Matrix:
         size = np.abs(arith.form.load(W))
         squares = size * size + size.dtype.type(arith.form.working.eta)
         rows = np.sqrt(squares.sum(axis=-1))
-        columns = np.sqrt((squares / rows[..., None]).sum(axis=-2))
+        columns = np.sqrt(np.matmul(1 / rows[..., None, :], squares)[..., 0, :])
         return cls(size, rows, columns, arith.drift(name, W))
 
 
@@ -256,15 +256,18 @@ def _scores_error(group: HeadGroup, norm: NormError, arith: Arithmetic) -> Array
     """Bounds (..., G, s) on max_j |ds_ij|, the error of every token's shifted scores."""
     W_Q, W_K = _stacked("W_Q", group, arith), _stacked("W_K", group, arith)
     work, k, h = arith.form.working, group.Q.shape[-1], norm.gain.size
-    Q, K = np.abs(group.Q), np.abs(group.K).max(axis=-2, keepdims=True)
-    e_Q = _first_product(norm, W_Q, arith)[..., None]
-    e_K = _largest(_first_product(norm, W_K, arith))[..., None]
+    K = np.abs(group.K).max(axis=-2)
+    e_Q = _first_product(norm, W_Q, arith)
+    e_K = _largest(_first_product(norm, W_K, arith))
+    # |dq_id| <= e_Q c_d + u |q_id| + fixed, and so for K: every term is a product with a vector over d.
     fixed = arith.underflow(h)
-    dQ = e_Q * W_Q.columns[:, None, :] + arith.u * Q + fixed
-    dK = e_K * W_K.columns[:, None, :] + arith.u * K + fixed
+    dK = e_K * W_K.columns + arith.u * K + fixed
+    reach = K + dK
+    by_Q = e_Q * (reach * W_Q.columns).sum(axis=-1)[..., None] + fixed * reach.sum(axis=-1)[..., None]
     # k products, the factor 1/sqrt(k) (3), and the shift by the maximum, which is at most twice |q| |k| (4).
-    error = (dQ * (K + dK) + Q * (dK + arith.gamma(k + 7) * K)).sum(axis=-1) / k**0.5 + 2 * (k + 1) * work.eta
-    return np.asarray(error)
+    slope = dK + arith.u * reach + arith.gamma(k + 7) * K
+    by_K = np.matmul(np.abs(group.Q), slope.astype(work.dtype)[..., None])[..., 0]
+    return np.asarray((by_Q + by_K) / k**0.5 + 2 * (k + 1) * work.eta)
 
 
 def _stacked(name: str, group: HeadGroup, arith: Arithmetic) -> Matrix:

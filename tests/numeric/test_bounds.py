@@ -20,7 +20,17 @@ from growproof.numeric.error import (
 from growproof.numeric.expansions import attention_expansion, hidden_expansion, on_heads, on_layers
 from growproof.numeric.formats import FORMATS, number_format
 from growproof.numeric.forward import embed, mha, mlp, transformer
-from growproof.numeric.model import Head, Layer, Model, cast, map_parameters, random_model, random_rows
+from growproof.numeric.model import (
+    Head,
+    Layer,
+    Model,
+    cast,
+    map_parameters,
+    random_layer,
+    random_model,
+    random_rows,
+)
+from growproof.numeric.rounding import rounded_sqrt
 
 SEEDS = range(12)
 
@@ -129,6 +139,29 @@ def test_the_bound_of_the_whole_model_holds_at_any_activation(dtype: str, size: 
         assert (distances(O.value, exact_transformer(model, I)) <= O.error).all()
 
 
+# An error of 1e-6 outweighs all rounding errors in float64: what is left to test is its propagation.
+# Loud queries make the scores count most; an error in the other token only reaches keys and values.
+@pytest.mark.parametrize("loud", [1, 10])
+@pytest.mark.parametrize("hit", ["both tokens", "the first", "the second"])
+def test_an_error_in_the_stream_is_carried_through_a_sublayer(loud: float, hit: str) -> None:
+    mha_ratios, mlp_ratios = [], []
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        layer = random_layer(rng, h=2, p=1, heads=[(1, 1)])
+        layer = on_heads(layer, lambda head: replace(head, W_Q=loud * head.W_Q))
+        X, D = random_rows(rng, 2, 2, "float64"), 1e-6 * random_rows(rng, 2, 2, "float64")
+        D[{"both tokens": [], "the first": [1], "the second": [0]}[hit]] = 0
+        given = Bounded(X + D, np.linalg.norm(D, axis=1))
+        arith = Arithmetic(number_format("float64"), 0.0, EXACT)
+        Y, Z = bounded_mha(layer, given, arith), bounded_mlp(layer, given, arith)
+        mha_ratios += list(distances(Y.value, exact_mha(layer, _exact(X))) / Y.error)
+        mlp_ratios += list(distances(Z.value, exact_mlp(layer, _exact(X))) / Z.error)
+    assert max(mha_ratios) <= 1
+    assert max(mlp_ratios) <= 1
+    assert max(mha_ratios) > 0.3
+    assert max(mlp_ratios) > 0.7
+
+
 @pytest.mark.parametrize("dtype", FORMATS)
 def test_the_bound_covers_the_rounding_of_the_scaled_parameters(dtype: str) -> None:
     """The expanded model is held against the exact original, so the factors' rounding is error too."""
@@ -145,6 +178,26 @@ def test_the_bound_covers_the_rounding_of_the_scaled_parameters(dtype: str) -> N
         expanded, I_hat = hidden_expansion(expanded, I, hidden_blocks(expanded, model.h + 3, hidden))
         O = bounded_transformer(expanded, I_hat, 0.0, {"W_K": 1, "g_MHA": 1, "g_MLP": 1})
         assert (distances(O.value, exact_transformer(model, I)) <= O.error).all()
+
+
+@pytest.mark.parametrize("dtype", FORMATS)
+@pytest.mark.parametrize("size", [1e-5, 1.0])
+def test_the_drift_of_a_scaled_parameter_is_a_bound_and_nearly_reached(dtype: str, size: float) -> None:
+    """At size 1e-5 the numbers of float16 are subnormal: the absolute error of an underflow counts."""
+    form = number_format(dtype)
+    arith = Arithmetic(form, 0.0, {"W_K": 1})
+    W = random_rows(np.random.default_rng(0), 200, 20, "float64") * size
+    W = W.astype(form.dtype)
+    ratios = []
+    for k_hat in range(2, 12):
+        scaled = rounded_sqrt(k_hat, dtype) * W
+        exact = mpmath.sqrt(k_hat) * _exact(W)
+        error = np.abs(_exact(scaled) - exact).astype(float)
+        drift = arith.drift("W_K", scaled)
+        assert (error <= drift * np.abs(scaled.astype(float))).all()
+        ratios.append((error[scaled != 0] / np.abs(scaled[scaled != 0].astype(float))).max() / drift)
+    assert max(ratios) > 0.3
+    assert arith.drift("W_Q", W) == 0
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
