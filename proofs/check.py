@@ -9,8 +9,8 @@ from typing import Literal
 from ..symbolic.architecture import PRESETS, Preset, Transformer, paper_model
 from ..symbolic.errors import VariantError
 from ..symbolic.expand import Expansion, expand
-from ..symbolic.notation import latex
 from ..symbolic.syntax import nearest
+from ..symbolic.terms import Expr
 from ..symbolic.variant import Variant
 from .admissible import solution
 from .counterexample import Counterexample, find
@@ -66,15 +66,14 @@ class Answer:
         return tuple(goal for claim in claims for goal in claim.goals if goal.theorem is None)
 
     @property
-    def residual(self) -> tuple[str, ...]:
-        """The equations that remain, as LaTeX: what computing made of both sides of the open goals.
+    def residual(self) -> tuple[tuple[Expr, Expr], ...]:
+        """The equations that remain: what computing made of both sides of the open goals.
 
         A goal whose lemma is open, or that is put together from open parts, says nothing new.
         """
         names = {goal.goal.name for goal in self.open_goals}
-        first = [goal for goal in self.open_goals if not names & set(goal.goal.uses)]
-        ends = [goal.derivation.residual for goal in first]
-        return tuple(f"{latex(left)} = {latex(right)}" for left, right in (end for end in ends if end is not None))
+        first = [goal.derivation.residual for goal in self.open_goals if not names & set(goal.goal.uses)]
+        return tuple(dict.fromkeys(ends for ends in first if ends is not None))
 
 
 def check(variants: Sequence[Variant], preset: Preset, seed: int = 0) -> Answer:

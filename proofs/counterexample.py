@@ -254,11 +254,15 @@ def expanded(steps: Sequence[Expansion], instance: Instance) -> tuple[Nested, fl
     """The grown model and its epsilon."""
     current, eps = instance.old, float(instance.eps)
     for step, new in zip(steps, instance.new, strict=True):
-        own = level_values(current, new)
-        known = Values({**own.scalars, "eps": eps}, own.matrices)
-        eps = float(FLOATS.number(exact(step.new.eps, known)))
+        eps = grown_eps(step, current, new, eps)
         current = grown(step, current, new, FLOATS)
     return current, eps
+
+
+def grown_eps(step: Expansion, model: Nested, new: Nested, eps: float) -> float:
+    """The epsilon of the model after one step."""
+    known = Values({**level_values(model, new).scalars, "eps": eps})
+    return float(exact(step.new.eps, known))
 
 
 def differs(steps: Sequence[Expansion], instance: Instance) -> bool:

@@ -61,11 +61,18 @@ LARGEST_MEMORY = 50_000
 
 
 class _Latex(_Remembering, LatexPrinter):
+    """sympy's own printers of sums and products evaluate and reorder; these print what is there."""
+
     def _print_Symbol(self, expr, style="plain"):  # type: ignore[no-untyped-def]
         return name_latex(expr.name)
 
     def _print_MatrixSymbol(self, expr, style="plain"):  # type: ignore[no-untyped-def]
         return name_latex(expr.name)
+
+    def _print_MatMul(self, expr):  # type: ignore[no-untyped-def]
+        minus = expr.args[0] == -1
+        shown = [self.parenthesize(part, PRECEDENCE["Mul"]) for part in expr.args[minus:]]
+        return ("-" if minus else "") + " ".join(shown)
 
     def _print_MatAdd(self, expr):  # type: ignore[no-untyped-def]
         shown = [self.parenthesize(part, PRECEDENCE["Add"]) for part in expr.args]

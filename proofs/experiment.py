@@ -1,0 +1,80 @@
+"""A variant on random numbers in every floating-point format: evidence, never a proof."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..numeric.compare import Agreement, difference
+from ..numeric.model import from_nested
+from ..symbolic.evaluate import Array
+from ..symbolic.expand import Expansion
+from ..symbolic.floats import float_arithmetic
+from ..symbolic.instances import Nested, grown
+from .counterexample import Profile, drawn_blocks, drawn_model, grown_eps
+
+FORMATS = ("float64", "float32", "float16", "bfloat16")
+PROFILE = Profile({"s": 4, "h": 6, "p": 5, "k": 3, "v": 2, "o": 3}, 2, 2, 2)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Both models on the same numbers in one format."""
+
+    dtype: str
+    sizes: Mapping[str, int] = field(hash=False)
+    agreement: Agreement
+
+
+def experiment(steps: Sequence[Expansion], seed: int = 0) -> tuple[Outcome, ...]:
+    """A chain on one random model, in each format; nothing where the constraints could not be met."""
+    return tuple(found for dtype in FORMATS if (found := outcome(steps, dtype, seed)) is not None)
+
+
+def outcome(steps: Sequence[Expansion], dtype: str, seed: int) -> Outcome | None:
+    rng = np.random.default_rng(seed)
+    arithmetic = float_arithmetic(kind(dtype))
+
+    def entries(rows: int, columns: int) -> Array:
+        return rng.standard_normal((rows, columns)) / np.sqrt(max(rows, 2))
+
+    old = in_format(drawn_model(PROFILE, entries), dtype)
+    eps = eps_hat = 0.0 if steps[0].old.preset.eps == 0 else 2.0**-10
+    current, sizes = old, dict(PROFILE.sizes)
+    for step in steps:
+        new = drawn_blocks(step, current, PROFILE, entries, rng)
+        if new is None:
+            return None
+        eps_hat, sizes = grown_eps(step, current, new, eps_hat), sizes | new["sizes"]
+        current = grown(step, current, in_format(new, dtype), arithmetic)
+    original, I = from_nested(old, dtype)
+    expanded, I_hat = from_nested(current, dtype)
+    scalings = {name: len(steps) for name in ("I", "P", "W_out", *_parameters(old))}
+    agreement = difference(original, I, expanded, I_hat, eps=eps, eps_hat=eps_hat, scalings=scalings)
+    return Outcome(dtype, sizes, agreement)
+
+
+def _parameters(model: Nested) -> list[str]:
+    layer = model["layers"][0]
+    return [name for table in (layer, layer["heads"][0]) for name in table if name != "heads"]
+
+
+def kind(dtype: str) -> Any:
+    """numpy's type of a format's name; bfloat16 comes from ml_dtypes."""
+    if dtype != "bfloat16":
+        return np.dtype(dtype)
+    import ml_dtypes  # here, because importing it costs time
+
+    return np.dtype(ml_dtypes.bfloat16)
+
+
+def in_format(nested: Any, dtype: str) -> Any:
+    """The same tables with every matrix rounded to a format."""
+    if isinstance(nested, dict):
+        return {name: in_format(entry, dtype) for name, entry in nested.items()}
+    if isinstance(nested, list):
+        return [in_format(entry, dtype) for entry in nested]
+    return nested.astype(kind(dtype)) if isinstance(nested, np.ndarray) else nested

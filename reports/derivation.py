@@ -1,0 +1,174 @@
+"""Derivations as people read them: one chain of equations, every line with its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from sympy.core.symbol import Str
+
+from ..proofs.check import Claim
+from ..proofs.goals import Goal, Proved, context_of
+from ..proofs.kernel import Context, Step, apply, instance_of, solved
+from ..proofs.statement import Sentence, equation
+from ..symbolic.architecture import SUBLAYERS, stream
+from ..symbolic.terms import (
+    Expr,
+    MatAdd,
+    MatrixExpr,
+    Stack,
+    children,
+    rebuild,
+    substitute,
+    total,
+)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One step of a chain: `before` becomes `after` by a rule; `reason` says which equation, or where."""
+
+    rule: str
+    reason: Sentence
+    before: Expr
+    after: Expr
+
+
+@dataclass(frozen=True)
+class Chain:
+    """A goal, left = ... = right, with sublayers written by name where only their goals are used."""
+
+    goal: Goal
+    left: Expr
+    right: Expr
+    lines: tuple[Line, ...]
+
+
+def chains(claim: Claim) -> Iterator[Chain]:
+    """Every goal of a claim with the lines of its proof, from left to right."""
+    names = sublayer_names(claim)
+    for i, proved in enumerate(claim.goals):
+        if claim.growth is None:
+            return
+        earlier = {p.goal.name: p for p in claim.goals[:i]}
+        context = context_of(proved.goal, claim.growth, earlier)
+        used = [name for name in proved.goal.uses if name in earlier and earlier[name].theorem is not None]
+        lines = tuple(lines_of(context, proved, used))
+        yield abbreviated(Chain(proved.goal, proved.goal.left, proved.goal.right, lines), names)
+
+
+def lines_of(context: Context, proved: Proved, used: Sequence[str]) -> Iterator[Line]:
+    """The steps from the left, then those from the right read backwards."""
+    derivation = proved.derivation
+    forward = terms(context, derivation.left, derivation.left_steps)
+    backward = terms(context, derivation.right, derivation.right_steps)
+    for step, (before, after) in zip(derivation.left_steps, forward, strict=True):
+        yield Line(step.rule, reason(context, step, used), before, after)
+    for step, (after, before) in reversed(list(zip(derivation.right_steps, backward, strict=True))):
+        yield Line(step.rule, (*reason(context, step, used), *BACKWARDS), before, after)
+
+
+BACKWARDS = ("from right to left",)
+
+
+def terms(context: Context, start: Expr, steps: Sequence[Step]) -> list[tuple[Expr, Expr]]:
+    found = []
+    for step in steps:
+        found.append((start, apply(context, start, step)))
+        start = found[-1][1]
+    return found
+
+
+def reason(context: Context, step: Step, used: Sequence[str]) -> Sentence:
+    """The equation that a step uses, or in how many places its rule is used."""
+    if step.rule == "lemma":
+        return (f"the goal: {used[step.argument[0]]}",)
+    if step.rule == "constraint":
+        index, *form = step.argument
+        hypothesis = context.hypotheses[index]
+        oriented = solved(hypothesis, *form) if form else hypothesis
+        return (equation(hypothesis.left, hypothesis.right),) if oriented else ()
+    return (f"in {len(step.positions)} places",) if len(step.positions) > 1 else ()
+
+
+# ---------------------------------------------------------------- sublayers by name
+
+
+class Named(MatrixExpr):
+    """A sublayer written by its name, for reading only: no rule knows it."""
+
+    def __new__(cls, arg: MatrixExpr, name: str | Str) -> Named:
+        return MatrixExpr.__new__(cls, arg, Str(str(name)))
+
+    @property
+    def shape(self) -> tuple[Expr, Expr]:
+        return self.args[0].shape
+
+    def _latex(self, printer) -> str:  # type: ignore[no-untyped-def]
+        return rf"{self.args[1]}\left({printer._print(self.args[0])}\right)"
+
+
+Names = list[tuple[Expr, Expr, str]]  # a sublayer as a term, its X, and its name in LaTeX
+
+
+def sublayer_names(claim: Claim) -> Names:
+    """Each sublayer of the old layer, and of the grown one where it differs."""
+    assert claim.steps
+    old, new = claim.steps[0].old, claim.steps[-1].new
+    found: Names = []
+    for name, sublayer in SUBLAYERS.items():
+        shown = rf"\operatorname{{{name}}}"
+        before = sublayer(stream(old), old.layer, old)
+        after = sublayer(stream(new), new.layer, new)
+        found.append((before, stream(old), shown))
+        if after != before:
+            found.append((after, stream(new), rf"\widehat{{{shown}}}"))
+    return found
+
+
+def abbreviated(chain: Chain, names: Names) -> Chain:
+    """A chain that only puts goals together, with the sublayers by name; any other as it is."""
+    if not chain.goal.parts:
+        return chain
+    lines = tuple(Line(x.rule, x.reason, by_name(x.before, names), by_name(x.after, names)) for x in chain.lines)
+    return Chain(chain.goal, by_name(chain.left, names), by_name(chain.right, names), lines)
+
+
+def by_name(term: Expr, names: Names) -> Expr:
+    """The term with every instance of a sublayer replaced by its name."""
+    for pattern, X, name in names:
+        T = instance_of(pattern, term, X)
+        if T is not None and T.shape == X.shape and substitute(pattern, {X: T}) == term:
+            return Named(by_name(T, names), name)
+    if isinstance(term, MatAdd):
+        return by_name_in_sum(term, names)
+    if isinstance(term, Stack):
+        start, body = by_name(term.arg, names), by_name(term.body, names)
+        return Stack(start, term.stream, body, term.bound, [by_name(layer, names) for layer in term.inserted])
+    parts = children(term)
+    return rebuild(term, [by_name(part, names) for part in parts]) if parts else term
+
+
+def by_name_in_sum(term: MatAdd, names: Names) -> Expr:
+    """A sum in which neighbours may make up a sublayer."""
+    parts, done = list(term.args), []
+    while parts:
+        taken = next((n for n in lengths(names) if n <= len(parts) and is_sublayer(total(*parts[:n]), names)), 1)
+        part = total(*parts[:taken])
+        done.append(by_name(part, names) if taken > 1 or not isinstance(part, MatAdd) else part)
+        parts = parts[taken:]
+    return total(*done)
+
+
+def lengths(names: Names) -> list[int]:
+    return sorted({len(pattern.args) for pattern, _, _ in names if isinstance(pattern, MatAdd)}, reverse=True)
+
+
+def is_sublayer(term: Expr, names: Names) -> bool:
+    for pattern, X, _ in names:
+        T = instance_of(pattern, term, X)
+        if T is not None and T.shape == X.shape and substitute(pattern, {X: T}) == term:
+            return True
+    return False
+
+
