@@ -15,10 +15,10 @@ __all__ = ["check", "expand", "prove", "report"]
 
 # Public name -> (module, name in it).
 _HOMES: dict[str, tuple[str, str]] = {
-    "check": ("growproof.reports.cli", "check"),
-    "expand": ("growproof.reports.cli", "expand"),
-    "prove": ("growproof.reports.cli", "prove"),
-    "report": ("growproof.reports.cli", "report"),
+    "check": ("growproof.api", "check"),
+    "expand": ("growproof.api", "expand"),
+    "prove": ("growproof.api", "prove"),
+    "report": ("growproof.api", "report"),
 }
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from ..symbolic.architecture import Preset, paper_model
 from ..symbolic.expand import Expansion, expand
+from ..symbolic.syntax import show
 from ..symbolic.variant import Variant
 from .counterexample import Counterexample, find
 
@@ -16,6 +17,7 @@ class Dropped:
     """A variant without one of its constraints, and numbers that change the function then (None: none found)."""
 
     index: int
+    text: str
     expansion: Expansion
     counterexample: Counterexample | None
 
@@ -28,9 +30,9 @@ def without(variant: Variant, index: int) -> Variant:
 
 def dropped(variant: Variant, preset: Preset, seed: int = 0) -> Iterator[Dropped]:
     """Each constraint dropped alone: irredundant if every one gives a counterexample."""
-    for index in range(len(variant.constraints)):
+    for index, constraint in enumerate(variant.constraints):
         weaker = expand(paper_model(preset), without(variant, index))
-        yield Dropped(index, weaker, find([weaker], seed))
+        yield Dropped(index, f"{show(constraint.left)} = {show(constraint.right)}", weaker, find([weaker], seed))
 
 
 def irredundant(found: Sequence[Dropped]) -> bool:

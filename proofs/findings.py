@@ -1,0 +1,114 @@
+"""What the paper gets wrong or leaves open, found by running the checks on variants of its own theorems.
+
+Each finding edits the constraints or the rewrites of a catalogue file, as the paper's other sentences
+would have them, and lets the verdict speak.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..numeric.forward import transformer
+from ..numeric.model import Model, random_model, random_rows
+from ..symbolic.architecture import PRESETS
+from ..symbolic.variant import Variant, load, loads
+from .check import Answer, check
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A sentence about the paper and the answers, or the measurement, that show it."""
+
+    id: str
+    title: str
+    text: str
+    answers: tuple[Answer, ...] = ()
+    measured: tuple[str, ...] = ()
+
+
+def edited(variant: Variant, name: str, constraints: Mapping[str, str], rewrite: Mapping[str, str] | None = None) -> Variant:
+    """A variant with other constraints and further rewrites, by way of its text."""
+    before, _, _ = variant.text.partition("[constraints]")
+    lines = [f'{left} = "{right}"' for left, right in (rewrite or {}).items()]
+    lines += ["", "[constraints]", *(f'"{left}" = "{right}"' for left, right in constraints.items())]
+    text = before.replace(f'name = "{variant.name}"', f'name = "{name}"').rstrip() + "\n" + "\n".join(lines) + "\n"
+    return loads(text, f"{variant.name}, edited")
+
+
+WRITERS = {"M_W_l2": "0", "M_b_l2": "0", "M_W_O": "0"}
+
+
+def findings(seed: int = 0) -> Iterator[Finding]:
+    """The findings, in the order of the paper's text."""
+    hidden, attention = load("hidden-expansion"), load("attention-expansion")
+    paper, with_eps = PRESETS["paper"], PRESETS["paper-eps"]
+    table = edited(hidden, "Table 1 as printed", {"M_P": "0", **WRITERS, "M_g_MHA": "0", "M_g_MLP": "0"})
+    yield Finding(
+        "table-1",
+        "Table 1 is false as printed for the hidden dimension",
+        "Its column of constraints leaves out M_I, which equation 37 has, and adds the norm gains, which no "
+        "equation has. With those constraints the output can change; theorem 3.5, proved above, needs no gain.",
+        (check([table], paper, seed),),
+    )
+    random_columns = edited(hidden, "Embedding extended with random columns", {"M_P": "0", **WRITERS})
+    both = edited(hidden, "M_I and M_P cancel", {"M_I + M_P": "0", **WRITERS})
+    yield Finding(
+        "random-embedding-columns",
+        "Random new columns of the embedding change the function",
+        "The sentence after equation 32 extends an embedding table with random columns, against equation 37.",
+        (check([random_columns], paper, seed),),
+    )
+    yield Finding(
+        "input-and-positions-cancel",
+        "Only the sum of the new input and position columns matters",
+        "Neither needs to be zero: M_I + M_P = 0 is enough, so embeddings may have random new columns if the "
+        "positions take them away again.",
+        (check([both], paper, seed),),
+    )
+    equations = {"M_P": "0", **WRITERS, "M_I": "0"}
+    repaired = edited(hidden, "Hidden dimension expansion with eps repaired", equations, {"eps": "eps*h/h_hat"})
+    yield Finding(
+        "epsilon",
+        "An epsilon in the norm breaks theorem 3.5, and eps_hat = (h/h_hat) eps repairs it",
+        "Equation 5 has no epsilon; implementations do. The norm of the wider stream divides by h_hat instead "
+        "of h, the gains undo that for the squares but not for the epsilon.",
+        (check([hidden], with_eps, seed), check([repaired], with_eps, seed)),
+    )
+    yield Finding(
+        "zero-row",
+        "Without an epsilon a zero row divides 0 by 0",
+        "Theorem 3.5 and all others silently assume that no row that a norm sees is zero.",
+        measured=(zero_row(),),
+    )
+    queries = edited(attention, "Attention expansion with zero queries", {"M_W_Q": "0"})
+    weakest = edited(attention, "Attention expansion with a zero product", {"M_W_Q*M_W_K'": "0"})
+    yield Finding(
+        "minimal",
+        "The zeros of the theorems are irredundant, but neither the only ones nor the weakest condition",
+        "Each constraint dropped alone gives a counterexample (see the sections above). In 3.4 zero new queries "
+        "do as well as zero new keys, and it is enough that M_W_Q M_W_K' is zero.",
+        (check([queries], paper, seed), check([weakest], paper, seed)),
+    )
+
+
+def zero_row() -> str:
+    """What numpy says about a zero row without an epsilon, and with one."""
+    rng = np.random.default_rng(0)
+    model = random_model(rng, s=2, h=3, o=2, p=[2], heads=[[(1, 1)]])
+    I = random_rows(rng, 2, 3, np.float64)
+    I[1] = -model.P[1]
+    with_eps = np.isfinite(transformer(model, I, 1e-6)).all()
+    return f"numpy, second row of I + P zero, eps = 0: {refusal(model, I)}; eps = 1e-6: " + (
+        "finite outputs" if with_eps else "no finite outputs"
+    )
+
+
+def refusal(model: Model, I: np.ndarray) -> str:  # type: ignore[type-arg]
+    try:
+        transformer(model, I)
+    except ValueError as error:
+        return str(error)
+    return "no error"

@@ -1,0 +1,156 @@
+"""The command line: `growproof report`, `check`, `verify` and `list`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from ..symbolic.errors import VariantError
+
+PROVED, REFUTED, UNUSABLE, UNDECIDED = range(4)
+EXIT = {"proved": PROVED, "refuted": REFUTED, "undecided": UNDECIDED}
+INTERRUPTED = 130
+
+
+class Parser(argparse.ArgumentParser):
+    """Wrong arguments are one line and exit status 2, like every other wrong input."""
+
+    def error(self, message: str) -> NoReturn:
+        raise VariantError(message, expected=f"see {self.prog} --help")
+
+
+def parser() -> Parser:
+    top = Parser(prog="growproof", description="Prove that a transformer can grow without changing its function.")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
+
+    def command(name: str, run: Callable[[argparse.Namespace], int], text: str) -> Parser:
+        found = commands.add_parser(name, help=text, description=text)
+        found.set_defaults(run=run)
+        found.add_argument("--json", action="store_true", help="print JSON, and nothing else, on standard output")
+        found.add_argument("--quiet", action="store_true", help="print no more than errors")
+        return found
+
+    report = command("report", run_report, "prove and check the paper's six expansions; write one HTML file")
+    report.add_argument("-o", "--output", type=Path, default=Path("growproof-report.html"), metavar="FILE")
+    report.add_argument("--seed", type=seed, default=0)
+    check = command("check", run_check, "prove or refute a variant, or the composition of several in that order")
+    check.add_argument("variants", nargs="+", metavar="VARIANT", help="a catalogue name or a .toml file")
+    check.add_argument("--architecture", metavar="PRESET")
+    check.add_argument("--html", type=Path, metavar="FILE")
+    check.add_argument("--certificate", type=Path, metavar="FILE")
+    check.add_argument("--seed", type=seed, default=0)
+    verify = command("verify", run_verify, "re-check a certificate, or all those in a report")
+    verify.add_argument("file", type=Path, metavar="FILE")
+    command("list", run_list, "the catalogue and the architectures")
+    return top
+
+
+def seed(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"found {text}, expected a number from 0")
+    return value
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit status: 0 proved, 1 refuted or failed, 2 unusable input, 3 undecided."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        chosen = parser().parse_args(given)
+        status: int = chosen.run(chosen)
+        sys.stdout.flush()
+        return status
+    except VariantError as error:
+        if "--json" in given:
+            print(json.dumps({"error": error.as_json()}))
+        else:
+            print(f"growproof: {error}", file=sys.stderr)
+        return UNUSABLE
+    except KeyboardInterrupt:
+        print("growproof: interrupted; nothing was written", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return UNUSABLE
+
+
+def progress(chosen: argparse.Namespace) -> Callable[[str], None]:
+    """Says on standard error what is being done, when that is a terminal."""
+    silent = chosen.quiet or not sys.stderr.isatty()
+    return (lambda text: None) if silent else (lambda text: print(f"growproof: {text}", file=sys.stderr))
+
+
+def show(chosen: argparse.Namespace, found: dict[str, Any], lines: Sequence[str]) -> None:
+    if chosen.json:
+        print(json.dumps(found, indent=1, ensure_ascii=False))
+    elif not chosen.quiet:
+        print("\n".join(lines))
+
+
+# ---------------------------------------------------------------- commands
+
+
+def run_report(chosen: argparse.Namespace) -> int:
+    from .report import report_json, write_report
+
+    report = write_report(chosen.output, chosen.seed, progress(chosen))
+    lines = [f"{one.answer.verdict}: {one.answer.variants[0].name}" for one in report.six]
+    lines.append(f"{report.together.verdict}: all six, one after the other")
+    lines += [f"finding: {found.title}" for found in report.findings]
+    lines.append(f"wrote {chosen.output} in {report.seconds:.1f} s")
+    show(chosen, report_json(report), lines)
+    return PROVED if report.decided else REFUTED
+
+
+def run_check(chosen: argparse.Namespace) -> int:
+    from ..api import check
+    from ..proofs.experiment import experiment
+    from .answers import answer_json, answer_text
+    from .outputs import outputs
+
+    start = time.perf_counter()
+    with outputs(chosen.html, chosen.certificate) as write:
+        answer = check(*chosen.variants, architecture=chosen.architecture, seed=chosen.seed)
+        proved = answer.verdict == "proved"
+        outcomes = experiment([claim.steps[0] for claim in answer.parts], chosen.seed) if proved else ()
+        seconds = time.perf_counter() - start
+        write(answer, outcomes, seconds, chosen.seed)
+    notes = list(answer_text(answer, outcomes))
+    if chosen.certificate is not None and not proved:
+        notes.append(f"  no certificate was written: there is none for what is {answer.verdict}")
+    found = answer_json(answer, outcomes, seconds) if chosen.json else {}
+    show(chosen, found, notes)
+    return EXIT[answer.verdict]
+
+
+def run_verify(chosen: argparse.Namespace) -> int:
+    from .verification import verify_file
+
+    results = verify_file(chosen.file)
+    lines = [f"holds: {line}" for result in results for line in result.statements]
+    lines += [f"fails: {result.error}" for result in results if result.error is not None]
+    found = [{"holds": r.error is None, "statements": list(r.statements), "error": r.error} for r in results]
+    show(chosen, {"certificates": found}, lines)
+    return PROVED if all(result.error is None for result in results) else REFUTED
+
+
+def run_list(chosen: argparse.Namespace) -> int:
+    from ..symbolic.architecture import PRESETS
+    from ..symbolic.variant import catalogue, load
+
+    variants = [load(name) for name in catalogue()]
+    names = dict(zip(catalogue(), variants, strict=True))
+    lines = ["variants", *(f"  {name:22}{variant.source}" for name, variant in names.items())]
+    lines += ["architectures", *(f"  {preset.name:22}{preset.description}" for preset in PRESETS.values())]
+    found = {
+        "variants": [{"name": name, "title": v.name, "source": v.source} for name, v in names.items()],
+        "architectures": [{"name": p.name, "description": p.description} for p in PRESETS.values()],
+    }
+    show(chosen, found, lines)
+    return PROVED

@@ -1,0 +1,47 @@
+"""Files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ..symbolic.errors import VariantError
+
+
+@contextmanager
+def written(path: Path) -> Iterator[list[str]]:
+    """A list for the parts of a text; on leaving they become the file, by way of a temporary one beside it.
+
+    The place is tried before the work begins.  Raises VariantError where nothing can be written.
+    """
+    parts: list[str] = []
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(21, "it is a directory")
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:50]}.", suffix=".part")
+    except (OSError, ValueError) as error:
+        raise unwritable(path, error) from None
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            yield parts
+            stream.write("".join(parts))
+        os.chmod(name, 0o666 & ~_umask())
+        os.replace(name, path)
+    except OSError as error:
+        raise unwritable(path, error) from None
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def unwritable(path: Path, error: Exception) -> VariantError:
+    reason = getattr(error, "strerror", None) or str(error)
+    return VariantError("the file cannot be written", str(path), found=reason, expected="a writable place")
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

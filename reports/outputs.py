@@ -1,0 +1,66 @@
+"""The files that `check` can write beside its answer: a page and a certificate."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from ..proofs.certificate import certificate
+from ..proofs.check import Answer
+from ..proofs.constraints import dropped
+from ..proofs.experiment import Outcome
+from ..symbolic.errors import VariantError
+from .files import written
+
+Write = Callable[[Answer, Sequence[Outcome], float, int], None]
+
+
+@contextmanager
+def outputs(html: Path | None, proof: Path | None) -> Iterator[Write]:
+    """Open what is asked for before the work begins; `write` fills it.
+
+    Raises VariantError where a file cannot be written, or where both are one file.
+    """
+    if html is not None and proof is not None and html.absolute() == proof.absolute():
+        raise VariantError("--html and --certificate name one file", str(html), expected="two files")
+    with ExitStack() as files:
+        page = files.enter_context(written(html)) if html is not None else None
+        proofs = proof_file(proof, files)
+
+        def write(answer: Answer, outcomes: Sequence[Outcome], seconds: float, seed: int) -> None:
+            if page is not None:
+                page.append(page_of(answer, outcomes, seconds, seed))
+            if answer.verdict == "proved":
+                proofs(json.dumps(certificate(answer), indent=1, ensure_ascii=False) + "\n")
+
+        yield write
+
+
+def proof_file(path: Path | None, files: ExitStack) -> Callable[[str], None]:
+    """Writes the certificate if there is one; the place is tried at once, the file is made only when needed."""
+    if path is None:
+        return lambda text: None
+    with written(path.with_name(f".{path.name}.trial")) as trial:
+        trial.append("")
+    path.with_name(f".{path.name}.trial").unlink()
+
+    def write(text: str) -> None:
+        with written(path) as parts:
+            parts.append(text)
+
+    return write
+
+
+def page_of(answer: Answer, outcomes: Sequence[Outcome], seconds: float, seed: int) -> str:
+    """The page of one answer; a single proved variant also shows what each constraint is for."""
+    from .page import render
+    from .report import one_page
+    from .sections import constraint_of, outcome_row
+
+    constraints = []
+    if answer.verdict == "proved" and len(answer.variants) == 1:
+        found = dropped(answer.variants[0], answer.preset, seed)
+        constraints = [constraint_of(answer.parts[0], one, ()) for one in found]
+    return render(one_page(answer, [outcome_row(found) for found in outcomes], constraints, seconds))

@@ -1,0 +1,208 @@
+"""From answers to the view: every formula printed from the object that was checked."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from ..numeric.evidence import Row
+from ..proofs.certificate import certificate
+from ..proofs.check import Answer, Claim
+from ..proofs.constraints import Dropped
+from ..proofs.counterexample import Counterexample
+from ..proofs.experiment import Outcome
+from ..proofs.kernel import RULES
+from ..proofs.statement import Formula, Sentence, assumptions, statement
+from ..proofs.trace import Value as TraceValue
+from ..proofs.trace import trace
+from ..symbolic.architecture import PARAMETERS
+from ..symbolic.expand import Expansion
+from ..symbolic.notation import latex, name_latex
+from ..symbolic.terms import MatrixExpr, ZeroMatrix, atoms, block_rows
+from .answers import final_claim, named_matrices, number_json, proved_by, sizes_of
+from .derivation import Chain, chains
+from .view import Cell, Constraint, Goal, Kind, Math, NumericRow, Picture, Section, Step, Text, Value
+from .view import Counterexample as Shown
+
+
+def text_of(sentence: Sentence) -> Text:
+    """A sentence with its formulas to be drawn."""
+    return tuple(Math(part.latex) if isinstance(part, Formula) else part for part in sentence)
+
+
+def section(
+    answer: Answer,
+    identifier: str,
+    constraints: Sequence[Constraint] = (),
+    numeric: Sequence[NumericRow] = (),
+) -> Section:
+    """One answer as a section of a page."""
+    claim = final_claim(answer)
+    proved = answer.verdict == "proved"
+    return Section(
+        id=identifier,
+        title=" then ".join(variant.name for variant in answer.variants),
+        source="; ".join(dict.fromkeys(variant.source for variant in answer.variants)),
+        description=answer.variants[0].description if len(answer.variants) == 1 else how(answer),
+        verdict=answer.verdict,
+        statement=tuple(text_of(line) for line in statement(claim)) if proved else (),
+        assumptions=tuple(text_of(line) for line in assumptions(answer)),
+        pictures=tuple(pictures(claim.steps[0])) if len(claim.steps) == 1 else (),
+        goals=tuple(goal_of(chain) for chain in chains(claim)) if proved else (),
+        residual=() if answer.counterexample else tuple(f"{latex(a)} = {latex(b)}" for a, b in answer.residual),
+        counterexample=None if answer.counterexample is None else shown(answer.counterexample),
+        constraints=tuple(constraints),
+        numeric=tuple(numeric),
+        sha256=", ".join(variant.sha256 for variant in answer.variants),
+        certificate_json=json.dumps(certificate(answer)) if proved else "",
+        variant_text="\n\n".join(variant.text for variant in answer.variants),
+    )
+
+
+def how(answer: Answer) -> Text:
+    return f"Shown by {' and by '.join(proved_by(answer))}." if answer.verdict == "proved" else ""
+
+
+# ---------------------------------------------------------------- derivations
+
+
+def goal_of(chain: Chain) -> Goal:
+    steps = tuple(Step(x.rule, text_of(x.reason), latex(x.before), latex(x.after)) for x in chain.lines)
+    return Goal(chain.goal.name, latex(chain.left), latex(chain.right), steps)
+
+
+def rules() -> tuple[tuple[str, str], ...]:
+    """Every rule of the kernel as its docstring draws it."""
+    return tuple((name, inspect.cleandoc(rule.__doc__ or "")) for name, rule in RULES.items())
+
+
+# ---------------------------------------------------------------- pictures
+
+
+def pictures(step: Expansion) -> Iterator[Picture]:
+    """Every parameter that a variant rewrites or adds, as its blocks."""
+    layers = [(step.new.layer, step.old.layer), *((layer, None) for layer in step.new.inserted)]
+    yield from changed(step, step.new.weights, step.old.weights)
+    for layer, old in layers:
+        heads = [(h, old.heads[i] if old and i < len(old.heads) else None) for i, h in enumerate(layer.heads)]
+        for family, before in heads:
+            yield from changed(step, family.weights, before.weights if before else {})
+        yield from changed(step, layer.weights, old.weights if old else {})
+
+
+def changed(step: Expansion, new: Any, old: Any) -> Iterator[Picture]:
+    for name, term in new.items():
+        if old.get(name) != term:
+            grid = block_rows(term)
+            yield Picture(
+                parameter=rf"\widehat{{{name_latex(name)}}}" if old else name_latex(name),
+                rows=tuple(tuple(cell(step, block) for block in row) for row in grid),
+                row_sizes=tuple(latex(row[0].rows) for row in grid),
+                column_sizes=tuple(latex(block.cols) for block in grid[0]),
+            )
+
+
+def cell(step: Expansion, block: MatrixExpr) -> Cell:
+    """A block: old if it holds an old parameter, zero if it is or a constraint says so, else new and free."""
+    old = {parameter.name for parameter in PARAMETERS}
+    zeros = [left for left, right in step.constraints if isinstance(right, ZeroMatrix)]
+    if any(symbol.name in old for symbol in atoms(block)):
+        return Cell(latex(block), "old")
+    kind: Kind = "zero" if isinstance(block, ZeroMatrix) or block in zeros else "free"
+    return Cell(f"{latex(block)} = 0" if block in zeros else latex(block), kind)
+
+
+# ---------------------------------------------------------------- counterexamples
+
+
+def shown(found: Counterexample) -> Shown:
+    """A counterexample as it would stand on a blackboard."""
+    steps = trace(found)
+    first, end = steps.first_divergence, steps.values[-1]
+    sizes = [(name_latex(name), str(value)) for name, value in sizes_of(found).items()]
+    if found.instance.eps:
+        sizes += [(r"\varepsilon", entry_latex(found.instance.eps)), (r"\hat{\varepsilon}", entry_latex(found.eps_hat))]
+    matrices = [(place(where) + name_latex(name), matrix_latex(array)) for where, name, array in named_matrices(found)]
+    divergence: Text = () if first is None else ("The models part first at ", *placed(first), ".")
+    return Shown(
+        sizes=tuple(sizes),
+        parameters=tuple(matrices),
+        input=matrix_latex(found.instance.old["I"]),
+        intermediates=tuple(
+            Value(place(f"{v.place}: ") + v.formula, matrix_latex(v.original), matrix_latex(v.expanded), v.differs)
+            for v in steps.values
+        ),
+        original=matrix_latex(end.original),
+        expanded=matrix_latex(end.expanded),
+        difference=f"The outputs differ by {found.replay.max_abs:.3g}. Every matrix that is not listed is zero.",
+        first_divergence=divergence,
+        replay=(
+            f"Replayed in numpy (float64) on both full models: largest difference {found.replay.max_abs:.3g}, "
+            f"{found.replay.ratio:.1g} times the bound for rounding errors."
+        ),
+    )
+
+
+def placed(value: TraceValue) -> tuple[str | Math, ...]:
+    return (f"{value.place}, ", Math(value.formula))
+
+
+def place(where: str) -> str:
+    return rf"\text{{{where.replace(':', ',')}}}" if where else ""
+
+
+def matrix_latex(array: Any) -> str:
+    if array is None:
+        return r"\text{-}"
+    rows = r" \\ ".join(" & ".join(entry_latex(entry) for entry in row) for row in array)
+    return rf"\left[\begin{{matrix}}{rows}\end{{matrix}}\right]"
+
+
+def entry_latex(entry: Any) -> str:
+    """A number: exact where it is short, else with six digits."""
+    number = number_json(entry)
+    if isinstance(number, dict):
+        exact = number["exact"]
+        return exact if exact is not None and len(exact) <= 40 else f"{number['value']:.6g}"
+    if isinstance(number, str):
+        above, below = number.lstrip("-").split("/")
+        return ("-" if number.startswith("-") else "") + rf"\frac{{{above}}}{{{below}}}"
+    return str(number)
+
+
+# ---------------------------------------------------------------- constraints and numbers
+
+
+def constraint_of(claim: Claim, dropped: Dropped, checks: Sequence[tuple[Text, Text]]) -> Constraint:
+    """A constraint, what dropping it does, and what else was asked."""
+    step = claim.steps[0]
+    instances = [
+        f"{latex(left)} = {latex(right)}"
+        for (left, right), source in zip(step.constraints, step.constraint_sources, strict=True)
+        if source == dropped.index
+    ]
+    found = dropped.counterexample
+    role = "needed: without it the function can change" if found else "no counterexample without it was found"
+    return Constraint(", ".join(instances), role, tuple(checks), None if found is None else shown(found))
+
+
+def evidence_row(row: Row) -> NumericRow:
+    """A line of the numeric evidence: end-to-end errors, and the worst square against its bound."""
+    sizes = ", ".join(f"{name} = {value}" for name, value in row.sizes.items())
+    passed = not row.passed if row.control else row.passed
+    return NumericRow(
+        row.dtype, sizes, row.case, row.max_abs, row.max_ulp, row.bound, row.ratio, row.control, passed
+    )
+
+
+def outcome_row(found: Outcome) -> NumericRow:
+    sizes = ", ".join(f"{name} = {value}" for name, value in found.sizes.items())
+    apart = found.agreement
+    what = "as the variant says, end to end"
+    return NumericRow(
+        found.dtype, sizes, what, apart.max_abs, apart.max_ulp, apart.bound, apart.ratio, False, apart.passed
+    )
+
+

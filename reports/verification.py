@@ -1,0 +1,55 @@
+"""Re-check the certificates of a file: a certificate by itself, or all those in a page."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..proofs.certificate import CertificateError, verify
+from ..symbolic.errors import VariantError
+from .embedded import certificates
+
+LARGEST_FILE = 200_000_000
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What one certificate proves, or why it does not hold."""
+
+    statements: tuple[str, ...]
+    error: str | None
+
+
+def verify_file(path: Path) -> list[Verified]:
+    """Each certificate of a file.  Raises VariantError for a file that cannot be read or has none."""
+    text = read(path)
+    found = certificates(text) if text.lstrip().startswith("<") else [text]
+    if not found:
+        raise VariantError("the page has no certificate", str(path), expected="a page that growproof wrote")
+    return [verified(one, path) for one in found]
+
+
+def read(path: Path) -> str:
+    try:
+        if path.stat().st_size > LARGEST_FILE:
+            raise VariantError("the file is too large", str(path), expected=f"at most {LARGEST_FILE} bytes")
+        return path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        expected = "a certificate or a page"
+        raise VariantError("the file cannot be read", str(path), found=reason, expected=expected) from None
+
+
+def verified(text: str, path: Path) -> Verified:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        line = getattr(error, "lineno", None)
+        column = getattr(error, "colno", None)
+        reason = getattr(error, "msg", str(error))
+        raise VariantError("not valid JSON", str(path), line, column, reason, "a certificate") from None
+    try:
+        return Verified(verify(found), None)
+    except CertificateError as error:
+        return Verified((), str(error))
