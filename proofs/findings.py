@@ -15,7 +15,9 @@ from ..numeric.forward import transformer
 from ..numeric.model import Model, random_model, random_rows
 from ..symbolic.architecture import PRESETS
 from ..symbolic.variant import Variant, load, loads
+from ..symbolic.terms import scalar
 from .check import Answer, check
+from .statement import Formula, Sentence, equation
 
 
 @dataclass(frozen=True)
@@ -23,8 +25,8 @@ class Finding:
     """A sentence about the paper and the answers, or the measurement, that show it."""
 
     id: str
-    title: str
-    text: str
+    title: Sentence
+    text: Sentence
     answers: tuple[Answer, ...] = ()
     measured: tuple[str, ...] = ()
 
@@ -41,6 +43,11 @@ def edited(variant: Variant, name: str, constraints: Mapping[str, str], rewrite:
 WRITERS = {"M_W_l2": "0", "M_b_l2": "0", "M_W_O": "0"}
 
 
+def constraints_of(answer: Answer) -> list[Formula]:
+    """The constraints of an answer's one variant, as formulas."""
+    return [equation(left, right) for left, right in answer.parts[0].steps[0].constraints]
+
+
 def findings(seed: int = 0) -> Iterator[Finding]:
     """The findings, in the order of the paper's text."""
     hidden, attention = load("hidden-expansion"), load("attention-expansion")
@@ -48,49 +55,63 @@ def findings(seed: int = 0) -> Iterator[Finding]:
     table = edited(hidden, "Table 1 as printed", {"M_P": "0", **WRITERS, "M_g_MHA": "0", "M_g_MLP": "0"})
     yield Finding(
         "table-1",
-        "Table 1 is false as printed for the hidden dimension",
-        "Its column of constraints leaves out M_I, which equation 37 has, and adds the norm gains, which no "
-        "equation has. With those constraints the output can change; theorem 3.5, proved above, needs no gain.",
+        ("Table 1 is false as printed for the hidden dimension",),
+        (
+            "Its column of constraints leaves out the new columns of the input, which equation 37 has, and adds "
+            "the norm gains, which no equation has. With those constraints the output can change; theorem 3.5, "
+            "proved above, constrains no gain.",
+        ),
         (check([table], paper, seed),),
     )
-    random_columns = edited(hidden, "Embedding extended with random columns", {"M_P": "0", **WRITERS})
-    both = edited(hidden, "M_I and M_P cancel", {"M_I + M_P": "0", **WRITERS})
+    columns = edited(hidden, "Embedding extended with random columns", {"M_P": "0", **WRITERS})
     yield Finding(
         "random-embedding-columns",
-        "Random new columns of the embedding change the function",
-        "The sentence after equation 32 extends an embedding table with random columns, against equation 37.",
-        (check([random_columns], paper, seed),),
+        ("Random new columns of the embedding change the function",),
+        ("The sentence after equation 32 extends an embedding table with random columns, against equation 37.",),
+        (check([columns], paper, seed),),
     )
+    both = check([edited(hidden, "Input and positions cancel", {"M_I + M_P": "0", **WRITERS})], paper, seed)
     yield Finding(
         "input-and-positions-cancel",
-        "Only the sum of the new input and position columns matters",
-        "Neither needs to be zero: M_I + M_P = 0 is enough, so embeddings may have random new columns if the "
-        "positions take them away again.",
-        (check([both], paper, seed),),
+        (constraints_of(both)[0], " is enough for the input"),
+        (
+            "Neither block needs to be zero: an embedding may have random new columns if the positions take them "
+            "away again.",
+        ),
+        (both,),
     )
     equations = {"M_P": "0", **WRITERS, "M_I": "0"}
-    repaired = edited(hidden, "Hidden dimension expansion with eps repaired", equations, {"eps": "eps*h/h_hat"})
+    name = "Hidden dimension expansion with its epsilon repaired"
+    repaired = check([edited(hidden, name, equations, {"eps": "eps*h/h_hat"})], with_eps, seed)
+    repair = equation(scalar("eps_hat"), repaired.parts[0].steps[0].new.eps)
     yield Finding(
         "epsilon",
-        "An epsilon in the norm breaks theorem 3.5, and eps_hat = (h/h_hat) eps repairs it",
-        "Equation 5 has no epsilon; implementations do. The norm of the wider stream divides by h_hat instead "
-        "of h, the gains undo that for the squares but not for the epsilon.",
-        (check([hidden], with_eps, seed), check([repaired], with_eps, seed)),
+        ("An epsilon in the norm breaks theorem 3.5, and ", repair, " repairs it"),
+        (
+            "Equation 5 has no epsilon; implementations do. The wider norm divides the sum of squares by the new "
+            "width; the gains undo that for the squares, but not for the epsilon. What remains open is:",
+        ),
+        (check([hidden], with_eps, seed), repaired),
     )
     yield Finding(
         "zero-row",
-        "Without an epsilon a zero row divides 0 by 0",
-        "Theorem 3.5 and all others silently assume that no row that a norm sees is zero.",
+        ("Without an epsilon a zero row divides 0 by 0",),
+        ("Theorem 3.5 and all others silently assume that no row that a norm sees is zero.",),
         measured=(zero_row(),),
     )
-    queries = edited(attention, "Attention expansion with zero queries", {"M_W_Q": "0"})
-    weakest = edited(attention, "Attention expansion with a zero product", {"M_W_Q*M_W_K'": "0"})
+    queries = check([edited(attention, "Attention expansion, zero queries", {"M_W_Q": "0"})], paper, seed)
+    weakest = check([edited(attention, "Attention expansion, zero product", {"M_W_Q*M_W_K'": "0"})], paper, seed)
     yield Finding(
         "minimal",
-        "The zeros of the theorems are irredundant, but neither the only ones nor the weakest condition",
-        "Each constraint dropped alone gives a counterexample (see the sections above). In 3.4 zero new queries "
-        "do as well as zero new keys, and it is enough that M_W_Q M_W_K' is zero.",
-        (check([queries], paper, seed), check([weakest], paper, seed)),
+        ("The theorems' zeros are irredundant, but neither the only ones nor the weakest condition",),
+        (
+            "Each constraint dropped alone gives a counterexample (see the sections above). In 3.4, ",
+            *constraints_of(queries),
+            " does as well, and ",
+            *constraints_of(weakest),
+            " is enough.",
+        ),
+        (queries, weakest),
     )
 
 

@@ -97,12 +97,13 @@ def show(chosen: argparse.Namespace, found: dict[str, Any], lines: Sequence[str]
 
 
 def run_report(chosen: argparse.Namespace) -> int:
+    from ..proofs.statement import plain
     from .report import report_json, write_report
 
     report = write_report(chosen.output, chosen.seed, progress(chosen))
     lines = [f"{one.answer.verdict}: {one.answer.variants[0].name}" for one in report.six]
     lines.append(f"{report.together.verdict}: all six, one after the other")
-    lines += [f"finding: {found.title}" for found in report.findings]
+    lines += [f"finding: {plain(found.title)}" for found in report.findings]
     lines.append(f"wrote {chosen.output} in {report.seconds:.1f} s")
     show(chosen, report_json(report), lines)
     return PROVED if report.decided else REFUTED

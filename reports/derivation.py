@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from sympy.core.symbol import Str
 
 from ..proofs.check import Claim
 from ..proofs.goals import Goal, Proved, context_of
 from ..proofs.kernel import Context, Step, apply, instance_of, solved
-from ..proofs.statement import Sentence, equation
+from ..proofs.statement import Formula, Sentence, equation
 from ..symbolic.architecture import SUBLAYERS, stream
+from ..symbolic.notation import latex, text
 from ..symbolic.terms import (
     Expr,
     MatAdd,
     MatrixExpr,
+    Norm,
+    RowScale,
     Stack,
+    atoms,
     children,
+    matrix,
     rebuild,
     substitute,
+    subterms,
     total,
 )
 
@@ -36,12 +42,13 @@ class Line:
 
 @dataclass(frozen=True)
 class Chain:
-    """A goal, left = ... = right, with sublayers written by name where only their goals are used."""
+    """A goal, left = ... = right; `where` says what the abbreviations in it stand for."""
 
     goal: Goal
     left: Expr
     right: Expr
     lines: tuple[Line, ...]
+    where: Sentence = ()
 
 
 def chains(claim: Claim) -> Iterator[Chain]:
@@ -127,11 +134,22 @@ def sublayer_names(claim: Claim) -> Names:
 
 
 def abbreviated(chain: Chain, names: Names) -> Chain:
-    """A chain that only puts goals together, with the sublayers by name; any other as it is."""
-    if not chain.goal.parts:
+    """A chain that only puts goals together, with the sublayers by name; one that opens no norm, with it as Y."""
+    if chain.goal.parts:
+        return rewritten(chain, lambda term: by_name(term, names))
+    norms = {term for term in subterms(chain.right) if isinstance(term, Norm)}
+    opened = any(isinstance(term, RowScale) for line in chain.lines for term in subterms(line.after))
+    if opened or len(norms) != 1 or any(symbol.name == "Y" for symbol in atoms(chain.left)):
         return chain
-    lines = tuple(Line(x.rule, x.reason, by_name(x.before, names), by_name(x.after, names)) for x in chain.lines)
-    return Chain(chain.goal, by_name(chain.left, names), by_name(chain.right, names), lines)
+    (norm,) = norms
+    Y = matrix("Y", *norm.shape)
+    where = (", with ", Formula(f"Y = {text(norm)}", f"Y = {latex(norm)}"))
+    return replace(rewritten(chain, lambda term: substitute(term, {norm: Y})), where=where)
+
+
+def rewritten(chain: Chain, shorten: Callable[[Expr], Expr]) -> Chain:
+    lines = tuple(Line(x.rule, x.reason, shorten(x.before), shorten(x.after)) for x in chain.lines)
+    return Chain(chain.goal, shorten(chain.left), shorten(chain.right), lines)
 
 
 def by_name(term: Expr, names: Names) -> Expr:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +12,16 @@ from ..numeric.evidence import ALL_SIX, Row, evidence
 from ..proofs.check import Answer, check
 from ..proofs.constraints import Dropped, dropped, irredundant
 from ..proofs.findings import Finding, findings
+from ..proofs.statement import plain
 from ..symbolic.architecture import PRESETS
+from ..symbolic.notation import latex
 from ..symbolic.variant import load
 from .answers import counterexample_json
 from .files import written
-from .sections import constraint_of, evidence_row, rules, section, shown
+from .sections import constraint_of, evidence_row, rules, section, shown, text_of
 from .trust import INTRO, TRUST
 from .view import Finding as ShownFinding
-from .view import NumericRow, Page, Section
+from .view import Mark, NumericRow, Page, Section
 
 SIX = (
     "mlp-expansion",
@@ -113,20 +115,22 @@ def expansion_section(one: Expanded) -> Section:
 
 
 def together_section(report: Report) -> Section:
-    return section(report.together, "all-six", (), [evidence_row(row) for row in report.together_rows])
+    found = section(report.together, "all-six", (), [evidence_row(row) for row in report.together_rows])
+    return replace(found, title="All six, one after the other")
 
 
 def finding_of(found: Finding) -> ShownFinding:
-    """A finding with its verdict, its first counterexample, and what was measured."""
-    refuted = next((a.counterexample for a in found.answers if a.counterexample is not None), None)
+    """A finding with the verdicts, its counterexample, what remained open, and what was measured."""
+    refuted = next((answer for answer in found.answers if answer.counterexample is not None), None)
     verdicts = [f"{answer.variants[0].name}: {answer.verdict}." for answer in found.answers]
+    marks: list[Mark] = [answer.verdict for answer in found.answers]
     return ShownFinding(
         id=found.id,
-        title=found.title,
-        text=(found.text, *verdicts, *found.measured),
-        verdict="refuted" if refuted is not None else "proved",
-        formulas=(),
-        counterexample=None if refuted is None else shown(refuted),
+        title=text_of(found.title),
+        text=(text_of(found.text), *verdicts, *found.measured),
+        marks=tuple(marks) or ("measured",),
+        formulas=() if refuted is None else tuple(f"{latex(a)} = {latex(b)}" for a, b in refuted.residual),
+        counterexample=None if refuted is None or refuted.counterexample is None else shown(refuted.counterexample),
     )
 
 
@@ -190,7 +194,7 @@ def finding_json(found: Finding) -> Json:
         }
         for answer in found.answers
     ]
-    return {"id": found.id, "text": f"{found.title}. {found.text}", "evidence": [*evidence, *found.measured]}
+    return {"id": found.id, "text": f"{plain(found.title)}. {plain(found.text)}", "evidence": [*evidence, *found.measured]}
 
 
 def one_page(answer: Answer, numeric: Sequence[NumericRow], constraints: Sequence[Any], seconds: float) -> Page:

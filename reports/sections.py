@@ -70,7 +70,8 @@ def how(answer: Answer) -> Text:
 
 def goal_of(chain: Chain) -> Goal:
     steps = tuple(Step(x.rule, text_of(x.reason), latex(x.before), latex(x.after)) for x in chain.lines)
-    return Goal(chain.goal.name, latex(chain.left), latex(chain.right), steps)
+    title = text_of((chain.goal.name, *(("",) if steps else (", unchanged",)), *chain.where))
+    return Goal(title, latex(chain.left), latex(chain.right), steps)
 
 
 def rules() -> tuple[tuple[str, str], ...]:

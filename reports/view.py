@@ -9,6 +9,7 @@ from typing import Literal
 
 Verdict = Literal["proved", "refuted", "undecided"]
 Kind = Literal["old", "free", "zero"]
+Mark = Literal["proved", "refuted", "undecided", "measured"]
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,7 @@ class Finding:
     id: str
     title: Text
     text: tuple[Text, ...]
-    verdict: Verdict
+    marks: tuple[Mark, ...]
     formulas: tuple[str, ...] = ()
     counterexample: Counterexample | None = None
     numeric: tuple[NumericRow, ...] = ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import comb, prod
 
 from sympy import Integer, Rational, Symbol, expand
 
@@ -32,6 +33,10 @@ from .terms import (
 
 Shape = tuple[Expr, Expr]
 
+# Bounds that keep sizes and block matrices quick to compute with.
+MOST_TERMS = 1000
+MOST_BLOCKS = 1000
+
 
 @dataclass(frozen=True)
 class Scope:
@@ -46,15 +51,42 @@ class Scope:
 
     def spread(self, scalar: Expr) -> Expr:
         """The scalar with every grown size written as the old one plus a positive symbol."""
+        return expand(self._by_excess(scalar))
+
+    def _by_excess(self, scalar: Expr) -> Expr:
         for grown, old in reversed(list(self.above.items())):
             scalar = scalar.subs(grown, old + Symbol(f"{grown}~more", integer=True, positive=True))
-        return expand(scalar)
+        return scalar
+
+    def is_large(self, scalar: Expr) -> bool:
+        """Whether the scalar may have very many terms once it is multiplied out."""
+        return most_terms(scalar) > MOST_TERMS or most_terms(self._by_excess(scalar)) > MOST_TERMS
 
     def is_positive(self, scalar: Expr) -> bool:
         return bool(scalar.is_positive or self.spread(scalar).is_positive)
 
+    def is_nonnegative(self, scalar: Expr) -> bool:
+        return bool(scalar.is_nonnegative or self.spread(scalar).is_nonnegative)
+
+    def is_size(self, scalar: Expr) -> bool:
+        """Whether the scalar is at least 1 for all sizes; a quotient is taken to be whole."""
+        return canonical(scalar).is_integer is not False and self.is_positive(scalar)
+
     def is_nonzero(self, scalar: Expr) -> bool:
         return bool(scalar.is_nonzero or self.spread(scalar).is_positive or self.spread(-scalar).is_positive)
+
+
+def most_terms(scalar: Expr) -> int:
+    """A bound on the number of terms of a scalar that is multiplied out."""
+    if scalar.is_Add:
+        return sum(map(most_terms, scalar.args))
+    if scalar.is_Mul:
+        return prod(map(most_terms, scalar.args))
+    if scalar.is_Pow:
+        base, exponent = most_terms(scalar.base), most_terms(scalar.exp)
+        times = int(abs(scalar.exp.as_coeff_Add()[0]))
+        return exponent * comb(base + times - 1, times) if base > 1 else exponent
+    return 1
 
 
 def elaborate(expression: Expression, scope: Scope, shape: Shape | None) -> Expr:
@@ -140,20 +172,29 @@ def _operation(node: syntax.BinaryOp, scope: Scope, shape: Shape | None) -> Expr
         right = right if node.operator == "+" else negative(right)
         if is_scalar(left) != is_scalar(right):
             raise error_at(node, "a scalar and a matrix cannot be added", show(node), "two of a kind")
-        return canonical(left + right) if is_scalar(left) else total(left, right)
+        return canonical(_bounded(node, left + right, scope)) if is_scalar(left) else total(left, right)
     left, right = _term(node.left, scope, None), _term(node.right, scope, None)
     if node.operator == "*":
-        return product(left, right)
+        return _bounded(node, product(left, right), scope)
     if not is_scalar(right) or (node.operator == "^" and not is_scalar(left)):
         raise error_at(node, f"`{node.operator}` takes scalars", show(node), "a scalar")
     if node.operator == "/":
         _nonzero(node.right, right, scope)
-        return product(1 / right, left)
-    if right.is_negative or not right.is_integer:
+        return _bounded(node, product(1 / right, left), scope)
+    if not (right.is_integer and scope.is_nonnegative(right)):
         _nonzero(node.left, left, scope)
     if not (right.is_integer or scope.is_positive(left)):
         raise error_at(node.left, "a power of what may be negative", show(node.left), "something positive")
-    return left**right
+    return _bounded(node, left**right, scope)
+
+
+def _bounded(node: Expression, term: Expr, scope: Scope) -> Expr:
+    """The term, unless it is a scalar that takes long to multiply out."""
+    if is_scalar(term) and scope.is_large(term):
+        raise error_at(
+            node, "the expression is too large", "very many terms", f"at most {MOST_TERMS}, multiplied out"
+        )
+    return term
 
 
 def _sized(left: Expr, right: Expr) -> tuple[Expr, Expr]:
@@ -174,6 +215,7 @@ def _blocks(
     node: Expression, rows: Sequence[Sequence[Expression]], scope: Scope, shape: Shape | None
 ) -> Expr:
     """A matrix of blocks; a bare 0 takes its height from its row and its width from its column."""
+    _few_blocks(node, len(rows) * len(rows[0]))
     grid = [[_term(cell, scope, None) for cell in row] for row in rows]
     heights = [_common(row, lambda block: block.rows) for row in grid]
     widths = [_common(column, lambda block: block.cols) for column in zip(*grid, strict=True)]
@@ -187,8 +229,16 @@ def _blocks(
                     raise error_at(rows[i][j], "a block is a matrix", show(rows[i][j]), "a matrix or 0")
                 if height is None or width is None:
                     raise error_at(rows[i][j], "the size of this block is not determined", "0", "0(m, n)")
+                if not (scope.is_size(height) and scope.is_size(width)):
+                    found = f"{height} x {width}"
+                    raise error_at(rows[i][j], "there is no room for this block", found, "1 x 1 or more")
                 row[j] = zero(height, width)
     return blocks(grid)
+
+
+def _few_blocks(node: Expression, count: int) -> None:
+    if count > MOST_BLOCKS:
+        raise error_at(node, "there are too many blocks", str(count), f"at most {MOST_BLOCKS}")
 
 
 def _common(cells: Sequence[Expr], side: Callable[[Expr], Expr]) -> Expr | None:
@@ -211,13 +261,18 @@ def _call(node: syntax.Call, scope: Scope) -> Expr:
             wanted = "a scalar" if wants_scalars else "a matrix"
             raise error_at(place, f"`{node.function}` takes {wanted}", show(place), wanted)
     if node.function == "sqrt":
-        if arguments[0] != 0 and not scope.is_positive(arguments[0]):
+        if not scope.is_nonnegative(arguments[0]):
             raise error_at(node.arguments[0], "a root of what may be negative", show(node.arguments[0]), "something positive")
         return sqrt(arguments[0])
     if wants_scalars:
         for place, argument in zip(node.arguments, arguments, strict=True):
-            if not scope.is_positive(argument):
-                raise error_at(place, "a size is at least 1", show(place), "a positive size")
+            if not scope.is_size(argument):
+                raise error_at(place, "a size is a whole number from 1", show(place), "a positive size")
+    if node.function == "blockdiag":
+        _few_blocks(node, len(arguments) ** 2)
+    if node.function == "kron":
+        for sides in zip(*(argument.shape for argument in arguments), strict=True):
+            _bounded(node, prod(sides), scope)
     return _CONSTRUCTORS[node.function](scope, *arguments)
 
 

@@ -9,10 +9,11 @@ from sympy import S
 
 from .architecture import PARAMETER, PARAMETERS, SCOPES, Heads, Layer, Transformer
 from .elaborate import Scope, elaborate, shape_of
+from .errors import VariantError
 from .notation import instance
-from .syntax import Expression, error_at, names, nearest
+from .syntax import Expression, Name, error_at, names, nearest
 from .terms import Expr, MatrixExpr, MatrixSymbol, Symbol, canonical, matrix, same_size, size, sqrt
-from .variant import Added, Variant
+from .variant import SIZES, Added, Constraint, Variant
 
 Key = tuple[str, ...]  # () for the model, (layer,) for a layer, (layer, heads) for a family of heads
 
@@ -72,6 +73,7 @@ def _refuse_unmodelled(variant: Variant) -> None:
                 )
 
 
+_HATS = frozenset(f"{base}_hat" for base in SIZES)
 _SCOPE_OF_KIND = {"per model": "model", "per layer": "layer", "per head": "head"}
 
 
@@ -94,22 +96,37 @@ class _Application:
     def _grown_sizes(self) -> dict[str, Expr]:
         """Every size name of the file, old and grown, with what it stands for."""
         known: dict[str, Expr] = dict(self.old.sizes)
-        for base, expression in self.variant.grows.items():
+        for base, expression in self._in_order():
             if base not in self.old.sizes or base in ("s", "o"):
                 growing = [name for name in self.old.sizes if name not in ("s", "o")]
                 raise error_at(expression, "this size cannot grow", base, "one of " + ", ".join(growing))
             for name in names(expression):
-                fresh = size(instance(name.name, self.tag))
-                known.setdefault(name.name, fresh)
+                if name.name in _HATS and name.name not in known and expression != Name(f"{base}_hat"):
+                    raise error_at(name, "no such grown size is known here", name.name, "a name of its own")
+                known.setdefault(name.name, size(instance(name.name, self.tag)))
             grown = elaborate(expression, self._scope(known), None)
             known[f"{base}_hat"] = grown
             self._grows_beyond(expression, grown, self.old.sizes[base])
         return known
 
+    def _in_order(self) -> Iterator[tuple[str, Expression]]:
+        """The sizes that grow, each after those whose grown size it mentions."""
+        waiting = dict(self.variant.grows)
+        while waiting:
+            hats = {base: {f"{other}_hat" for other in waiting if other != base} for base in waiting}
+            mentioned = {base: {name.name for name in names(waiting[base])} for base in waiting}
+            ready = [base for base in waiting if not mentioned[base] & hats[base]]
+            if not ready:
+                place = next(iter(waiting.values()))
+                raise error_at(place, "these sizes grow by one another", ", ".join(waiting), "an order")
+            yield ready[0], waiting.pop(ready[0])
+
     def _grows_beyond(self, place: Expression, grown: Expr, base: Expr) -> None:
-        if isinstance(grown, Symbol) and not base.has(grown):
+        """A new size is assumed to exceed the old one; anything else must do so by itself."""
+        old = {symbol for side in self.old.sizes.values() for symbol in side.free_symbols}
+        if isinstance(grown, Symbol) and grown not in old and grown not in self.above:
             self.above[grown] = base
-        elif not Scope({}, self.above, "").is_positive(grown - base):
+        elif not Scope({}, self.above, "").is_size(grown - base):
             raise error_at(place, "a grown size must exceed the old one", str(grown), f"more than {base} for all sizes")
 
     def _scope(self, known: Mapping[str, Expr]) -> Scope:
@@ -150,7 +167,7 @@ class _Application:
             known = self._scope(self.size_names)
             rows, columns = (elaborate(side, known, None) for side in (block.rows, block.columns))
             for side, value in ((block.rows, rows), (block.columns, columns)):
-                if not known.is_positive(value):
+                if not known.is_size(value):
                     raise error_at(side, "a size must be at least 1 for all sizes", str(value), "a positive size")
             yield Block(name, owner, matrix(instance(name, tag), rows, columns))
 
@@ -188,7 +205,7 @@ class _Application:
         layers = [self._layer(layer) for layer in (old.layer, *old.inserted)]
         if variant.added_layer is not None:
             layers.append(self._added_layer(variant.added_layer))
-        eps = self._scalar("eps", old.eps, self._names((), old.weights))
+        eps = self._eps()
         weights = self._rewritten("model", old.weights, ())
         new = Transformer(old.preset, weights, layers[0], tuple(layers[1:]), eps, self.sizes)
         pairs = list(self._constraints())
@@ -272,6 +289,14 @@ class _Application:
         entry = self.variant.rewrite.get("scale")
         return self._scalar("scale", old, known) if entry is not None else 1 / sqrt(self.sizes["k"])
 
+    def _eps(self) -> Expr:
+        known = self._names((), self.old.weights)
+        eps = self._scalar("eps", self.old.eps, known)
+        if not self._scope(known).is_nonnegative(eps):
+            place = self.variant.rewrite["eps"]
+            raise error_at(place, "eps must not be negative", str(eps), "0 or more for all sizes")
+        return eps
+
     def _scalar(self, name: str, old: Expr, known: Mapping[str, Expr]) -> Expr:
         entry = self.variant.rewrite.get(name)
         if entry is None or old == 0:
@@ -314,8 +339,23 @@ class _Application:
             used = {name.name for side in (constraint.left, constraint.right) for name in names(side)}
             if not used & set(self.variant.new):
                 raise error_at(constraint.left, "a constraint speaks of a new block", ", ".join(sorted(used)), "one of " + ", ".join(self.variant.new))
-            for owner, known in self._owners_of(used):
+            owners = list(self._owners_of(used))
+            if not owners:
+                raise self._without_owner(constraint)
+            for _, known in owners:
                 yield source, _pair(constraint.left, constraint.right, self._scope(known))
+
+    def _without_owner(self, constraint: Constraint) -> VariantError:
+        """Why a constraint speaks of nothing: a name that nothing has, or names that nothing has together."""
+        anywhere = {name for owner, weights in self._all_owners() for name in self._names(owner, *weights)}
+        mentioned = [name for side in (constraint.left, constraint.right) for name in names(side)]
+        for name in mentioned:
+            if name.name not in anywhere:
+                guess = nearest(name.name, anywhere)
+                expected = f"{guess}?" if guess else "another name"
+                return error_at(name, "this name means nothing here", name.name, expected)
+        found = ", ".join(dict.fromkeys(name.name for name in mentioned))
+        return constraint.place.error("no layer or head has all these", found, "names that belong together")
 
     def _owners_of(self, used: Iterable[str]) -> Iterator[tuple[Key, dict[str, Expr]]]:
         used = set(used)

@@ -10,7 +10,7 @@ from sympy.printing.latex import LatexPrinter
 from sympy.printing.precedence import PRECEDENCE
 from sympy.printing.str import StrPrinter
 
-from .terms import block_rows
+from .terms import block_rows, is_scalar
 
 _INSTANCE = "~"  # separates a name from the instance of the block that it names; no user name holds it
 
@@ -41,7 +41,11 @@ def name_latex(name: str) -> str:
 
 
 class _Remembering:
-    """A printer that prints equal sub-terms once; terms never change."""
+    """A printer that prints equal sub-terms once, for terms never change, and p_hat - p, not -p + p_hat."""
+
+    def _as_ordered_terms(self, expr, order=None):  # type: ignore[no-untyped-def]
+        found = super()._as_ordered_terms(expr, order)  # type: ignore[misc]
+        return sorted(found, key=lambda term: term.could_extract_minus_sign())
 
     def __init__(self) -> None:
         super().__init__()
@@ -71,7 +75,7 @@ class _Latex(_Remembering, LatexPrinter):
 
     def _print_MatMul(self, expr):  # type: ignore[no-untyped-def]
         minus = expr.args[0] == -1
-        shown = [self.parenthesize(part, PRECEDENCE["Mul"]) for part in expr.args[minus:]]
+        shown = [self.parenthesize(part, PRECEDENCE["Mul"], strict=is_scalar(part)) for part in expr.args[minus:]]
         return ("-" if minus else "") + " ".join(shown)
 
     def _print_MatAdd(self, expr):  # type: ignore[no-untyped-def]

@@ -261,10 +261,11 @@ class Norm(_Node):
         return self.args[2]
 
     def _latex(self, printer) -> str:  # type: ignore[no-untyped-def]
-        index = printer._print(self.gain)
-        if self.eps != 0:
-            index += f", {printer._print(self.eps)}"
-        return rf"\operatorname{{Norm}}_{{{index}}}\left({printer._print(self.arg)}\right)"
+        gain, arg = printer._print(self.gain), printer._print(self.arg)
+        eps = "" if self.eps == 0 else f", {printer._print(self.eps)}"
+        if isinstance(self.gain, MatrixSymbol):
+            return rf"\operatorname{{Norm}}_{{{gain}{eps}}}\left({arg}\right)"
+        return rf"\operatorname{{Norm}}\left({arg}; {gain}{eps}\right)"
 
 
 class Hadamard(_Node):

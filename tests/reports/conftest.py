@@ -218,7 +218,7 @@ FINDING = Finding(
         ("The constraint column of Table 1 leaves out ", Math("M_{I}"), ", which equation 37 has."),
         "With it free the output changes.",
     ),
-    verdict="refuted",
+    marks=("refuted",),
     formulas=("M_{I} + M_{P} = 0", SQUARE),
     counterexample=COUNTEREXAMPLE,
     numeric=NUMERIC[:2],
