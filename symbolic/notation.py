@@ -10,7 +10,8 @@ from sympy.printing.latex import LatexPrinter
 from sympy.printing.precedence import PRECEDENCE
 from sympy.printing.str import StrPrinter
 
-from .terms import block_rows, is_scalar
+from .syntax import FUNCTIONS
+from .terms import MatMul, block_rows, is_scalar
 
 _INSTANCE = "~"  # separates a name from the instance of the block that it names; no user name holds it
 
@@ -79,14 +80,17 @@ class _Latex(_Remembering, LatexPrinter):
         return ("-" if minus else "") + " ".join(shown)
 
     def _print_MatAdd(self, expr):  # type: ignore[no-untyped-def]
-        shown = [self.parenthesize(part, PRECEDENCE["Add"]) for part in expr.args]
-        return shown[0] + "".join(part if part.startswith("-") else f" + {part}" for part in shown[1:])
+        shown = [
+            self._print(part) if isinstance(part, MatMul) else self.parenthesize(part, PRECEDENCE["Add"])
+            for part in expr.args
+        ]
+        return shown[0] + "".join(f" {part}" if part.startswith("-") else f" + {part}" for part in shown[1:])
 
     def _print_ZeroMatrix(self, expr):  # type: ignore[no-untyped-def]
         return "0"
 
     def _print_Identity(self, expr):  # type: ignore[no-untyped-def]
-        return rf"\mathbb{{I}}_{{{self._print(expr.rows)}}}"
+        return rf"\mathbf{{I}}_{{{self._print(expr.rows)}}}"
 
     def _print_OneMatrix(self, expr):  # type: ignore[no-untyped-def]
         sizes = self._print(expr.rows)
@@ -124,10 +128,18 @@ class _Text(_Remembering, StrPrinter):
     def _print_MatAdd(self, expr):  # type: ignore[no-untyped-def]
         return " + ".join(self.parenthesize(part, PRECEDENCE["Add"]) for part in expr.args)
 
-    def _node(self, expr):  # type: ignore[no-untyped-def]
-        return f"{type(expr).__name__}({', '.join(map(self._print, expr.args))})"
+    def _print_Pow(self, expr, rational=False):  # type: ignore[no-untyped-def]
+        return super()._print_Pow(expr, rational).replace("**", "^")
 
-    _print_Act = _print_Softmax = _print_Diag = _print_RowScale = _print_Norm = _node
+    def _print_Act(self, expr):  # type: ignore[no-untyped-def]
+        return f"act({self._print(expr.arg)})"  # an architecture has one activation
+
+    def _node(self, expr):  # type: ignore[no-untyped-def]
+        name = type(expr).__name__
+        known = name.lower() if name.lower() in FUNCTIONS else name
+        return f"{known}({', '.join(map(self._print, expr.args))})"
+
+    _print_Softmax = _print_Diag = _print_RowScale = _print_Norm = _node
     _print_Hadamard = _print_Kron = _print_HeadSum = _print_Stack = _node
 
 

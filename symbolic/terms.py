@@ -322,7 +322,7 @@ class HeadSum(_Node):
         return tuple(self.args[1])
 
     def _latex(self, printer) -> str:  # type: ignore[no-untyped-def]
-        return rf"\sum_{{e}} {printer._print(self.arg)}"
+        return rf"\sum_{{e}} {printer.parenthesize(self.arg, PRECEDENCE['Add'])}"
 
 
 class Stack(_Node):
