@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from .proofs.check import Answer, Claim
+from .proofs.check import Answer, Claim, claim_of, preset_named
 from .proofs.check import check as check_variants
-from .proofs.check import claim_of, preset_named
 from .symbolic.architecture import Preset, paper_model
 from .symbolic.errors import VariantError
 from .symbolic.expand import Expansion
@@ -20,7 +19,9 @@ def chosen_preset(variants: Sequence[Variant], architecture: str | None) -> Pres
     named = {variant.architecture for variant in variants}
     if architecture is None and len(named) > 1:
         raise VariantError(
-            "the variants name different architectures", found=", ".join(sorted(named)), expected="--architecture"
+            "the variants name different architectures",
+            found=", ".join(sorted(named)),
+            expected="--architecture",
         )
     return preset_named(architecture if architecture is not None else named.pop())
 

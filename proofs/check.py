@@ -125,7 +125,9 @@ def refuse_composed_scale(variants: Sequence[Variant]) -> None:
     for variant in variants if len(variants) > 1 else ():
         if "scale" in variant.rewrite:
             raise variant.place("rewrite", "scale").error(
-                "a variant that rewrites `scale` cannot be composed in this version", "`scale`", "a variant without it"
+                "a variant that rewrites `scale` cannot be composed in this version",
+                "`scale`",
+                "a variant without it",
             )
 
 
@@ -135,6 +137,8 @@ def preset_named(name: str) -> Preset:
         guess = nearest(name, PRESETS)
         known = ", ".join(PRESETS)
         raise VariantError(
-            "no architecture has this name", found=f"`{name}`", expected=f"`{guess}`" if guess else f"one of {known}"
+            "no architecture has this name",
+            found=f"`{name}`",
+            expected=f"`{guess}`" if guess else f"one of {known}",
         )
     return PRESETS[name]

@@ -97,7 +97,7 @@ def grown_sizes(step: Expansion, known: Mapping[str, int], ratio: int) -> dict[s
         old = int(exact(base, Values({**known, **found})))
         found[symbol.name] = old * ratio if base in rooted_sizes() else old + 1
     fresh = {symbol.name for grown_size in step.new.sizes.values() for symbol in grown_size.free_symbols}
-    return found | {name: 1 for name in fresh - set(found) - set(known)}
+    return found | dict.fromkeys(fresh - set(found) - set(known), 1)
 
 
 @cache
@@ -328,4 +328,3 @@ def tables_of(nested: Nested) -> Iterable[Nested]:
     for layer in (*nested.get("layers", ()), *([nested["added_layer"]] if "added_layer" in nested else [])):
         yield layer
         yield from layer.get("heads", ())
-

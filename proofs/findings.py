@@ -14,8 +14,8 @@ import numpy as np
 from ..numeric.forward import transformer
 from ..numeric.model import Model, random_model, random_rows
 from ..symbolic.architecture import PRESETS
-from ..symbolic.variant import Variant, load, loads
 from ..symbolic.terms import scalar
+from ..symbolic.variant import Variant, load, loads
 from .check import Answer, check
 from .statement import Formula, Sentence, equation
 
@@ -31,7 +31,9 @@ class Finding:
     measured: tuple[str, ...] = ()
 
 
-def edited(variant: Variant, name: str, constraints: Mapping[str, str], rewrite: Mapping[str, str] | None = None) -> Variant:
+def edited(
+    variant: Variant, name: str, constraints: Mapping[str, str], rewrite: Mapping[str, str] | None = None
+) -> Variant:
     """A variant with other constraints and further rewrites, by way of its text."""
     before, _, _ = variant.text.partition("[constraints]")
     lines = [f'{left} = "{right}"' for left, right in (rewrite or {}).items()]
@@ -127,7 +129,7 @@ def zero_row() -> str:
     )
 
 
-def refusal(model: Model, I: np.ndarray) -> str:  # type: ignore[type-arg]
+def refusal(model: Model, I: np.ndarray) -> str:
     try:
         transformer(model, I)
     except ValueError as error:

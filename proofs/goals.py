@@ -9,7 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from ..symbolic.architecture import SUBLAYERS, Transformer, embedding, output, stream, transformer, transformer_layer
+from ..symbolic.architecture import (
+    SUBLAYERS,
+    Transformer,
+    embedding,
+    output,
+    stream,
+    transformer,
+    transformer_layer,
+)
 from ..symbolic.terms import (
     Expr,
     MatrixExpr,
@@ -65,7 +73,9 @@ class Proved:
         return self.derivation.theorem
 
 
-def growth(old: Transformer, new: Transformer, hypotheses: Sequence[Equation], given: MatrixExpr | None) -> Growth | None:
+def growth(
+    old: Transformer, new: Transformer, hypotheses: Sequence[Equation], given: MatrixExpr | None
+) -> Growth | None:
     """The claim with its stream map, given or read off the input; None where it cannot be read off."""
     if embedding(new) == embedding(old):
         return Growth(old, new, tuple(hypotheses), None)
@@ -88,7 +98,10 @@ def _multiple_of(block: MatrixExpr, whole: MatrixExpr, width: Expr) -> MatrixExp
     if isinstance(block, ZeroMatrix):
         return zero(width, block.cols)
     factor = split(block)[0] if split(block)[1] == whole else split(block.args[0])[0] if block.args else None
-    if factor is None or block not in (product(factor, whole), total(*(product(factor, part) for part in whole.args))):
+    if factor is None or block not in (
+        product(factor, whole),
+        total(*(product(factor, part) for part in whole.args)),
+    ):
         return None
     return product(factor, eye(width))
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import prod
 
 from sympy import cancel, expand, sqrt, together
@@ -82,6 +83,9 @@ class Theorem:
     """left = right under the hypotheses.  Only this file can make one."""
 
     __slots__ = ("hypotheses", "left", "right")
+    hypotheses: tuple[Equation, ...]
+    left: Expr
+    right: Expr
 
     def __init__(self, hypotheses: tuple[Equation, ...], left: Expr, right: Expr, key: object = None) -> None:
         if key is not _KEY:
@@ -232,7 +236,7 @@ def transpose_word(term: Expr) -> Expr:
 
 
 def block_product(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | None:
-    """[A B] [C ; D]  =  A C + B D        for blocks whose inner sizes agree; neighbours are put together where they must"""
+    """[A B] [C ; D]  =  A C + B D        where inner sizes agree; neighbours are put together until they do"""
     if not isinstance(term, MatMul) or len(term.args) != 2 or is_scalar(term.args[0]):
         return None
     left, right = block_rows(term.args[0]), block_rows(term.args[1])
@@ -241,7 +245,9 @@ def block_product(context: Context, term: Expr, argument: tuple[int, ...]) -> Ex
     if len(cuts) == len(left) == len(right[0]) == 1:
         return None
     across = [[blocks([row[slice(*cut)]]) for cut, _ in cuts] for row in left]
-    down = [[blocks([[block] for block in column[slice(*cut)]]) for _, cut in cuts] for column in zip(*right, strict=True)]
+    down = [
+        [blocks([[block] for block in column[slice(*cut)]]) for _, cut in cuts] for column in zip(*right, strict=True)
+    ]
     return blocks([[total(*map(product, row, column)) for column in down] for row in across])
 
 
@@ -249,7 +255,7 @@ def common_cuts(left: Sequence[Expr], right: Sequence[Expr]) -> list[tuple[tuple
     """The finest common cutting of two partitions of one size: which parts of each make up each piece."""
     ends = [[sum(part[:i]) for i in range(len(part) + 1)] for part in (left, right)]
     shared = [(i, j) for i, a in enumerate(ends[0]) for j, b in enumerate(ends[1]) if same_size(a, b)]
-    return [((i, k), (j, m)) for (i, j), (k, m) in zip(shared, shared[1:], strict=False)]
+    return [((i, k), (j, m)) for (i, j), (k, m) in pairwise(shared)]
 
 
 def block_scalar(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | None:
@@ -265,7 +271,9 @@ def block_sum(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr |
     if not isinstance(term, MatAdd) or not all(isinstance(part, BlockMatrix) for part in term.args):
         return None
     grids = [block_rows(part) for part in term.args]
-    if len({(len(grid), len(grid[0])) for grid in grids}) > 1 or not all(same_partition(grids[0], grid) for grid in grids):
+    if len({(len(grid), len(grid[0])) for grid in grids}) > 1 or not all(
+        same_partition(grids[0], grid) for grid in grids
+    ):
         return None
     return blocks([[total(*cells) for cells in zip(*rows, strict=True)] for rows in zip(*grids, strict=True)])
 
@@ -302,9 +310,18 @@ def block_nested(context: Context, term: Expr, argument: tuple[int, ...]) -> Exp
     if not isinstance(term, BlockMatrix) or not any(isinstance(block, BlockMatrix) for block in children(term)):
         return None
     grid = block_rows(term)
-    heights = [partition([[part[0].rows for part in block_rows(b)] for b in row if not isinstance(b, ZeroMatrix)], row[0].rows) for row in grid]
+    heights = [
+        partition(
+            [[part[0].rows for part in block_rows(b)] for b in row if not isinstance(b, ZeroMatrix)],
+            row[0].rows,
+        )
+        for row in grid
+    ]
     widths = [
-        partition([[part.cols for part in block_rows(b)[0]] for b in column if not isinstance(b, ZeroMatrix)], column[0].cols)
+        partition(
+            [[part.cols for part in block_rows(b)[0]] for b in column if not isinstance(b, ZeroMatrix)],
+            column[0].cols,
+        )
         for column in zip(*grid, strict=True)
     ]
     if None in heights or None in widths:
@@ -313,7 +330,13 @@ def block_nested(context: Context, term: Expr, argument: tuple[int, ...]) -> Exp
         [cut(block, height or [], width or []) for block, width in zip(row, widths, strict=True)]
         for row, height in zip(grid, heights, strict=True)
     ]
-    return blocks([[part for cell in row for part in cell[i]] for row, height in zip(cells, heights, strict=True) for i in range(len(height or []))])
+    return blocks(
+        [
+            [part for cell in row for part in cell[i]]
+            for row, height in zip(cells, heights, strict=True)
+            for i in range(len(height or []))
+        ]
+    )
 
 
 def partition(found: Sequence[Sequence[Expr]], whole: Expr) -> list[Expr] | None:
@@ -378,7 +401,7 @@ def scalars(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | N
 
 
 def scalar_out(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | None:
-    """(a A)'  =  a A',   diag(a g)  =  a diag(g),   sum_e a A  =  a sum_e A,   f(a A)  =  a f(A) if f allows and a > 0"""
+    """(a A)'  =  a A',   diag(a g)  =  a diag(g),   sum_e a A  =  a sum_e A,   relu(a A)  =  a relu(A) for a > 0"""
     if not isinstance(term, (Transpose, Diag, HeadSum, Act)):
         return None
     scalar, matrices = split(children(term)[0])

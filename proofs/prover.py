@@ -24,7 +24,15 @@ from .kernel import RULES, Context, Equation, Position, Step, Theorem, apply, de
 
 STEP_LIMIT = 200
 
-CLEAN = ("product with zero", "sum with zero", "zeros", "identity", "lemma", "induction over layers", "constraint")
+CLEAN = (
+    "product with zero",
+    "sum with zero",
+    "zeros",
+    "identity",
+    "lemma",
+    "induction over layers",
+    "constraint",
+)
 BLOCKS = (
     "scalar into blocks",
     "block sum",
@@ -62,9 +70,7 @@ class Derivation:
 ASSEMBLE = STRATEGIES[:1]
 
 
-def prove(
-    context: Context, left: Expr, right: Expr, strategies: Sequence[Sequence[str]] = STRATEGIES
-) -> Derivation:
+def prove(context: Context, left: Expr, right: Expr, strategies: Sequence[Sequence[str]] = STRATEGIES) -> Derivation:
     """Derive left = right with the first strategy that makes the two sides meet."""
     failed: Derivation | None = None
     for strategy in strategies:

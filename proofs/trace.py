@@ -175,7 +175,9 @@ def rational(nested: Any) -> Any:
     if isinstance(nested, list):
         return [rational(entry) for entry in nested]
     if isinstance(nested, np.ndarray):
-        return np.array([[Rational(Fraction(float(x))) for x in row] for row in nested], dtype=object).reshape(nested.shape)
+        return np.array([[Rational(Fraction(float(x))) for x in row] for row in nested], dtype=object).reshape(
+            nested.shape
+        )
     return nested
 
 
@@ -190,4 +192,3 @@ def in_arithmetic(values: Values, arithmetic: Arithmetic) -> Values:
     matrices = {name: array.astype(float) for name, array in values.matrices.items()}
     members = {name: [in_arithmetic(m, arithmetic) for m in found] for name, found in values.members.items()}
     return Values(values.scalars, matrices, members, values.layers)
-

@@ -35,9 +35,7 @@ def answer_json(answer: Answer, outcomes: tuple[Outcome, ...], seconds: float) -
         "derivation": [
             {
                 "goal": chain.goal.name,
-                "steps": [
-                    {"rule": x.rule, "before": latex(x.before), "after": latex(x.after)} for x in chain.lines
-                ],
+                "steps": [{"rule": x.rule, "before": latex(x.before), "after": latex(x.after)} for x in chain.lines],
             }
             for chain in chains(claim)
         ],

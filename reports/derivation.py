@@ -188,5 +188,3 @@ def is_sublayer(term: Expr, names: Names) -> bool:
         if T is not None and T.shape == X.shape and substitute(pattern, {X: T}) == term:
             return True
     return False
-
-

@@ -38,9 +38,7 @@ def check(latex: str, expected: Ink, drawing: Element) -> None:
     if shown.characters != expected.characters:
         missing = expected.characters - shown.characters
         added = shown.characters - expected.characters
-        raise ValueError(
-            f"MathML lost {sorted(missing.elements())} and gained {sorted(added.elements())} of {latex}"
-        )
+        raise ValueError(f"MathML lost {sorted(missing.elements())} and gained {sorted(added.elements())} of {latex}")
     if shown != expected:
         raise ValueError(f"MathML has other shapes than the LaTeX: {shown} instead of {expected}, in {latex}")
     if any(len(element) != _ARITY.get(element.tag, len(element)) for element in drawing.iter()):

@@ -58,7 +58,11 @@ class Report:
     @property
     def decided(self) -> bool:
         """Every verdict decided, every constraint's counterexample found, every numeric row as expected."""
-        answers = [self.together, *(one.answer for one in self.six), *(a for f in self.findings for a in f.answers)]
+        answers = [
+            self.together,
+            *(one.answer for one in self.six),
+            *(a for f in self.findings for a in f.answers),
+        ]
         rows = [*self.together_rows, *(row for one in self.six for row in one.rows)]
         needed = all(irredundant(one.dropped) for one in self.six)
         return needed and all(a.verdict != "undecided" for a in answers) and all(row.as_expected for row in rows)
@@ -168,7 +172,10 @@ def steps_of(answer: Answer) -> int:
 
 def dropped_json(dropped: Dropped) -> Json:
     found = dropped.counterexample
-    return {"constraint": dropped.text, "counterexample": None if found is None else counterexample_json(found)}
+    return {
+        "constraint": dropped.text,
+        "counterexample": None if found is None else counterexample_json(found),
+    }
 
 
 def row_json(row: Row) -> Json:
@@ -194,7 +201,11 @@ def finding_json(found: Finding) -> Json:
         }
         for answer in found.answers
     ]
-    return {"id": found.id, "text": f"{plain(found.title)}. {plain(found.text)}", "evidence": [*evidence, *found.measured]}
+    return {
+        "id": found.id,
+        "text": f"{plain(found.title)}. {plain(found.text)}",
+        "evidence": [*evidence, *found.measured],
+    }
 
 
 def one_page(answer: Answer, numeric: Sequence[NumericRow], constraints: Sequence[Any], seconds: float) -> Page:
@@ -211,5 +222,3 @@ def one_page(answer: Answer, numeric: Sequence[NumericRow], constraints: Sequenc
 
 def section_title(answer: Answer) -> str:
     return " then ".join(variant.name for variant in answer.variants)
-
-

@@ -124,7 +124,10 @@ def shown(found: Counterexample) -> Shown:
     first, end = steps.first_divergence, steps.values[-1]
     sizes = [(name_latex(name), str(value)) for name, value in sizes_of(found).items()]
     if found.instance.eps:
-        sizes += [(r"\varepsilon", entry_latex(found.instance.eps)), (r"\hat{\varepsilon}", entry_latex(found.eps_hat))]
+        sizes += [
+            (r"\varepsilon", entry_latex(found.instance.eps)),
+            (r"\hat{\varepsilon}", entry_latex(found.eps_hat)),
+        ]
     matrices = [(place(where) + name_latex(name), matrix_latex(array)) for where, name, array in named_matrices(found)]
     divergence: Text = () if first is None else ("The models part first at ", *placed(first), ".")
     return Shown(
@@ -132,7 +135,12 @@ def shown(found: Counterexample) -> Shown:
         parameters=tuple(matrices),
         input=matrix_latex(found.instance.old["I"]),
         intermediates=tuple(
-            Value(place(f"{v.place}: ") + v.formula, matrix_latex(v.original), matrix_latex(v.expanded), v.differs)
+            Value(
+                place(f"{v.place}: ") + v.formula,
+                matrix_latex(v.original),
+                matrix_latex(v.expanded),
+                v.differs,
+            )
             for v in steps.values
         ),
         original=matrix_latex(end.original),
@@ -193,9 +201,7 @@ def evidence_row(row: Row) -> NumericRow:
     """A line of the numeric evidence: end-to-end errors, and the worst square against its bound."""
     sizes = ", ".join(f"{name} = {value}" for name, value in row.sizes.items())
     passed = not row.passed if row.control else row.passed
-    return NumericRow(
-        row.dtype, sizes, row.case, row.max_abs, row.max_ulp, row.bound, row.ratio, row.control, passed
-    )
+    return NumericRow(row.dtype, sizes, row.case, row.max_abs, row.max_ulp, row.bound, row.ratio, row.control, passed)
 
 
 def outcome_row(found: Outcome) -> NumericRow:
@@ -205,5 +211,3 @@ def outcome_row(found: Outcome) -> NumericRow:
     return NumericRow(
         found.dtype, sizes, what, apart.max_abs, apart.max_ulp, apart.bound, apart.ratio, False, apart.passed
     )
-
-

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from sympy import sqrt
+
 from .terms import (
     Act,
     Expr,
@@ -24,7 +26,6 @@ from .terms import (
     product,
     scalar,
     size,
-    sqrt,
     total,
     transposed,
 )
@@ -190,13 +191,9 @@ def paper_model(preset: Preset) -> Transformer:
     sizes: dict[str, Symbol] = {name: size(name) for name in SIZES}
 
     def symbols(scope: str) -> dict[str, MatrixSymbol]:
-        return {
-            q.name: matrix(q.name, sizes.get(q.rows, 1), sizes[q.columns]) for q in PARAMETERS if q.scope == scope
-        }
+        return {q.name: matrix(q.name, sizes.get(q.rows, 1), sizes[q.columns]) for q in PARAMETERS if q.scope == scope}
 
     of_head, of_layer = symbols("head"), symbols("layer")
     heads = Heads("", of_head, 1 / sqrt(sizes["k"]), tuple(of_head.values()))
     layer = Layer("", of_layer, (heads,), (*of_layer.values(), *of_head.values()))
     return Transformer(preset, symbols("model"), layer, (), preset.eps, sizes)
-
-

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import comb, prod
 
-from sympy import Integer, Rational, Symbol, expand
+from sympy import Integer, Rational, Symbol, expand, sqrt
 
 from . import syntax
 from .syntax import Expression, error_at, nearest, show
@@ -25,7 +25,6 @@ from .terms import (
     ones,
     product,
     same_size,
-    sqrt,
     total,
     transposed,
     zero,
@@ -105,7 +104,12 @@ def elaborate(expression: Expression, scope: Scope, shape: Shape | None) -> Expr
             raise error_at(expression, "a matrix is wanted here", f"the scalar {show(expression)}", _shape(shape))
         return zero(*shape)
     if not _fits(term, shape):
-        raise error_at(expression, "the shape does not fit", f"{show(expression)}, which is {_shown(term)}", _shape(shape))
+        raise error_at(
+            expression,
+            "the shape does not fit",
+            f"{show(expression)}, which is {_shown(term)}",
+            _shape(shape),
+        )
     return term
 
 
@@ -137,7 +141,10 @@ def _term(expression: Expression, scope: Scope, shape: Shape | None) -> Expr:
                 return _name(expression, name, scope)
             case syntax.Unknown(name=name):
                 raise error_at(
-                    expression, "solving for an unknown scalar is not part of this version", f"?{name}", "a known scalar"
+                    expression,
+                    "solving for an unknown scalar is not part of this version",
+                    f"?{name}",
+                    "a known scalar",
                 )
             case syntax.Negative(operand=operand):
                 return negative(_term(operand, scope, shape))
@@ -191,9 +198,7 @@ def _operation(node: syntax.BinaryOp, scope: Scope, shape: Shape | None) -> Expr
 def _bounded(node: Expression, term: Expr, scope: Scope) -> Expr:
     """The term, unless it is a scalar that takes long to multiply out."""
     if is_scalar(term) and scope.is_large(term):
-        raise error_at(
-            node, "the expression is too large", "very many terms", f"at most {MOST_TERMS}, multiplied out"
-        )
+        raise error_at(node, "the expression is too large", "very many terms", f"at most {MOST_TERMS}, multiplied out")
     return term
 
 
@@ -211,9 +216,7 @@ def _nonzero(place: Expression, scalar: Expr, scope: Scope) -> None:
         raise error_at(place, "a division by what may be zero", show(place), "something that is never zero")
 
 
-def _blocks(
-    node: Expression, rows: Sequence[Sequence[Expression]], scope: Scope, shape: Shape | None
-) -> Expr:
+def _blocks(node: Expression, rows: Sequence[Sequence[Expression]], scope: Scope, shape: Shape | None) -> Expr:
     """A matrix of blocks; a bare 0 takes its height from its row and its width from its column."""
     _few_blocks(node, len(rows) * len(rows[0]))
     grid = [[_term(cell, scope, None) for cell in row] for row in rows]
@@ -262,7 +265,12 @@ def _call(node: syntax.Call, scope: Scope) -> Expr:
             raise error_at(place, f"`{node.function}` takes {wanted}", show(place), wanted)
     if node.function == "sqrt":
         if not scope.is_nonnegative(arguments[0]):
-            raise error_at(node.arguments[0], "a root of what may be negative", show(node.arguments[0]), "something positive")
+            raise error_at(
+                node.arguments[0],
+                "a root of what may be negative",
+                show(node.arguments[0]),
+                "something positive",
+            )
         return sqrt(arguments[0])
     if wants_scalars:
         for place, argument in zip(node.arguments, arguments, strict=True):

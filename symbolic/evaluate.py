@@ -26,7 +26,6 @@ from .terms import (
     Kron,
     MatAdd,
     MatMul,
-    MatrixExpr,
     MatrixSymbol,
     Norm,
     OneMatrix,
@@ -148,5 +147,3 @@ def exact(scalar: Expr, values: Values) -> Expr:
     """A scalar with its sizes and parameters filled in, still exact."""
     names = {symbol: values.scalars[symbol.name] for symbol in scalar.free_symbols if isinstance(symbol, Symbol)}
     return scalar.subs(names, simultaneous=True) if names else scalar
-
-

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from sympy import S
+from sympy import S, sqrt
 
 from .architecture import PARAMETER, PARAMETERS, SCOPES, Heads, Layer, Transformer
 from .elaborate import Scope, elaborate, shape_of
 from .errors import VariantError
 from .notation import instance
 from .syntax import Expression, Name, error_at, names, nearest
-from .terms import Expr, MatrixExpr, MatrixSymbol, Symbol, canonical, matrix, same_size, size, sqrt
+from .terms import Expr, MatrixExpr, MatrixSymbol, Symbol, canonical, matrix, same_size, size
 from .variant import SIZES, Added, Constraint, Variant
 
 Key = tuple[str, ...]  # () for the model, (layer,) for a layer, (layer, heads) for a family of heads
@@ -67,7 +67,7 @@ def _refuse_unmodelled(variant: Variant) -> None:
                 )
     for added in (variant.added_head, variant.added_layer):
         for option in (added.copy, added.group) if added is not None else ():
-            if option is not None:
+            if added is not None and option is not None:
                 raise added.place.error(
                     "copies and groups are not part of this version", f'"{option}"', "every parameter given"
                 )
@@ -243,7 +243,9 @@ class _Application:
         found.update(self._blocks_for(owner))
         return found
 
-    def _rewritten(self, scope: str, weights: Mapping[str, MatrixExpr], owner: Key, *outer: Mapping[str, Expr]) -> dict[str, MatrixExpr]:
+    def _rewritten(
+        self, scope: str, weights: Mapping[str, MatrixExpr], owner: Key, *outer: Mapping[str, Expr]
+    ) -> dict[str, MatrixExpr]:
         """The matrices of one owner after the variant; `outer` holds those of the layer and the model."""
         known = self._scope(self._names(owner, *outer, weights))
         result: dict[str, MatrixExpr] = {}
@@ -309,7 +311,9 @@ class _Application:
         for parameter in (p for p in PARAMETERS if p.scope == scope):
             if parameter.name not in added.entries:
                 raise added.place.error(
-                    f"{what} has no {parameter.name}", ", ".join(added.entries), f"an entry for {parameter.name}"
+                    f"{what} has no {parameter.name}",
+                    ", ".join(added.entries),
+                    f"an entry for {parameter.name}",
                 )
             shape = (self.sizes.get(parameter.rows, S.One), self.sizes[parameter.columns])
             result[parameter.name] = elaborate(added.entries[parameter.name], known, shape)
@@ -338,7 +342,12 @@ class _Application:
         for source, constraint in enumerate(self.variant.constraints):
             used = {name.name for side in (constraint.left, constraint.right) for name in names(side)}
             if not used & set(self.variant.new):
-                raise error_at(constraint.left, "a constraint speaks of a new block", ", ".join(sorted(used)), "one of " + ", ".join(self.variant.new))
+                raise error_at(
+                    constraint.left,
+                    "a constraint speaks of a new block",
+                    ", ".join(sorted(used)),
+                    "one of " + ", ".join(self.variant.new),
+                )
             owners = list(self._owners_of(used))
             if not owners:
                 raise self._without_owner(constraint)

@@ -20,7 +20,7 @@ Nested = dict[str, Any]
 def values_of(level: Mapping[str, Any], scope: str) -> Values:
     """The matrices of one model, layer or head, and the old sizes that their shapes show."""
     matrices = {name: value for name, value in level.items() if hasattr(value, "shape")}
-    sizes = {}
+    sizes: dict[str, Any] = {}
     for parameter in (p for p in PARAMETERS if p.scope == scope and p.name in matrices):
         shape = matrices[parameter.name].shape
         sizes |= dict(zip((parameter.rows, parameter.columns), shape, strict=True))

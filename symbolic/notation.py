@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
+from functools import cache
+from typing import Any
 
 from sympy import Expr
 from sympy.printing.latex import LatexPrinter
@@ -21,7 +22,7 @@ def instance(name: str, tag: str) -> str:
     return f"{name}{_INSTANCE}{tag}" if tag else name
 
 
-@lru_cache(maxsize=None)
+@cache
 def name_latex(name: str) -> str:
     r"""A text name as LaTeX.
 
@@ -52,9 +53,9 @@ class _Remembering:
         super().__init__()
         self._known: dict[Expr, str] = {}
 
-    def _print(self, expr, **kwargs):  # type: ignore[no-untyped-def]
+    def _print(self, expr: Any, **kwargs: Any) -> str:
         if kwargs or not isinstance(expr, Expr):
-            return super()._print(expr, **kwargs)  # type: ignore[misc]
+            return str(super()._print(expr, **kwargs))  # type: ignore[misc]
         if expr not in self._known:
             if len(self._known) > LARGEST_MEMORY:
                 self._known.clear()
@@ -155,4 +156,3 @@ def latex(term: Expr) -> str:
 def text(term: Expr) -> str:
     """The term as plain text, in the notation of variant files where that has one."""
     return _text_printer.doprint(term)
-

@@ -524,9 +524,7 @@ def _checked_blocks(blocks: Blocks) -> Blocks:
     width = len(blocks.rows[0])
     for number, row in enumerate(blocks.rows, start=1):
         if len(row) != width:
-            raise error_at(
-                row[0], f"row {number} has another number of blocks than row 1", str(len(row)), str(width)
-            )
+            raise error_at(row[0], f"row {number} has another number of blocks than row 1", str(len(row)), str(width))
     return blocks
 
 

@@ -9,8 +9,9 @@ the docstring and its own ``_latex``.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
-from sympy import Expr, MatrixSymbol, Mul, S, Symbol, Tuple, expand, sqrt, sympify
+from sympy import Expr, MatrixSymbol, Mul, S, Symbol, Tuple, expand, sympify
 from sympy.core.symbol import Str
 from sympy.matrices.expressions import (
     BlockMatrix,
@@ -102,7 +103,7 @@ def product(*factors: Expr) -> Expr:
         for part in factor.args if isinstance(factor, MatMul) else (sympify(factor),):
             (scalars if is_scalar(part) else matrices).append(part)
     scalars = [c for c in scalars if c != 1]
-    for left, right in zip(matrices, matrices[1:], strict=False):
+    for left, right in pairwise(matrices):
         if not same_size(left.cols, right.rows):
             raise ShapeError("the factors of a product do not fit", shape_text(right), f"{left.cols} rows")
     if not matrices:
@@ -142,12 +143,12 @@ def blocks(rows: Sequence[Sequence[MatrixExpr]]) -> MatrixExpr:
             raise ShapeError("the block rows differ in length", f"{len(row)} blocks", f"{len(rows[0])}")
         for block, above in zip(row, rows[0], strict=True):
             if not same_size(block.rows, row[0].rows):
-                raise ShapeError(
-                    "blocks side by side differ in rows", shape_text(block), f"{row[0].rows} rows"
-                )
+                raise ShapeError("blocks side by side differ in rows", shape_text(block), f"{row[0].rows} rows")
             if not same_size(block.cols, above.cols):
                 raise ShapeError(
-                    "blocks on top of each other differ in columns", shape_text(block), f"{above.cols} columns"
+                    "blocks on top of each other differ in columns",
+                    shape_text(block),
+                    f"{above.cols} columns",
                 )
     if len(rows) == len(rows[0]) == 1:
         return rows[0][0]
@@ -366,7 +367,8 @@ class Stack(_Node):
         new = r" \mid ".join(printer._print(layer) for layer in self.inserted)
         extra = rf" \mid {new}" if new else ""
         body = printer._print(self.body)
-        return rf"\operatorname{{Layers}}\left[{printer._print(self.stream)} \mapsto {body}{extra}\right]\left({printer._print(self.arg)}\right)"
+        each = rf"{printer._print(self.stream)} \mapsto {body}{extra}"
+        return rf"\operatorname{{Layers}}\left[{each}\right]\left({printer._print(self.arg)}\right)"
 
 
 NODES = (Act, Softmax, Diag, RowScale, Norm, Hadamard, Kron, HeadSum, Stack)

@@ -142,9 +142,7 @@ def load(path_or_name: str | os.PathLike[str]) -> Variant:
         raise VariantError(
             "no variant of the catalogue has this name",
             found=f"`{named}`",
-            expected=f"`{guess}` (the catalogue has {all_names})"
-            if guess
-            else f"one of {all_names}, or a file",
+            expected=f"`{guess}` (the catalogue has {all_names})" if guess else f"one of {all_names}, or a file",
         )
     return loads(_read(_CATALOGUE / f"{named}.toml", named), f"catalogue/{named}.toml")
 
@@ -366,14 +364,10 @@ def _new_blocks(table: _Table) -> dict[str, NewBlock]:
 
 def _check_new_name(name: str, place: Place) -> None:
     if not _BLOCK_NAME.fullmatch(name):
-        raise place.error(
-            "this cannot be the name of a block", f"`{name}`", "a letter, then letters, digits and _"
-        )
+        raise place.error("this cannot be the name of a block", f"`{name}`", "a letter, then letters, digits and _")
     meaning = _meaning(name)
     if meaning:
-        raise place.error(
-            f"a new block cannot be called `{name}`", f"the name of {meaning}", "a name of its own"
-        )
+        raise place.error(f"a new block cannot be called `{name}`", f"the name of {meaning}", "a name of its own")
 
 
 def _meaning(name: str) -> str | None:
@@ -416,9 +410,7 @@ def _check_size(size: Expression, new: Collection[str]) -> None:
 
 def _check_size_terms(size: Expression) -> None:
     if not isinstance(size, Number | Name | BinaryOp | Negative):
-        raise error_at(
-            size, "a size is made of names, numbers and + - * / ^", f"`{show(size)}`", "a name or a number"
-        )
+        raise error_at(size, "a size is made of names, numbers and + - * / ^", f"`{show(size)}`", "a name or a number")
     for child in children(size):
         _check_size_terms(child)
 
