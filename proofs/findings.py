@@ -7,10 +7,12 @@ would have them, and lets the verdict speak.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ..numeric.blocks import ZEROS, hidden_blocks, random_fill
+from ..numeric.expansions import hidden_expansion
 from ..numeric.forward import transformer
 from ..numeric.model import Model, random_model, random_rows
 from ..symbolic.architecture import PRESETS
@@ -94,6 +96,7 @@ def findings(seed: int = 0) -> Iterator[Finding]:
             "width; the gains undo that for the squares, but not for the epsilon. What remains open is:",
         ),
         (check([hidden], with_eps, seed), repaired),
+        tuple(epsilon_at(scale, seed) for scale in (1.0, 0.1, 0.01)),
     )
     yield Finding(
         "zero-row",
@@ -114,6 +117,25 @@ def findings(seed: int = 0) -> Iterator[Finding]:
             " is enough.",
         ),
         (queries, weakest),
+    )
+
+
+def epsilon_at(scale: float, seed: int) -> str:
+    """The hidden expansion with an epsilon, on inputs of some size: how far the outputs are apart, relatively."""
+    rng, eps = np.random.default_rng(seed), 1e-6
+    model = random_model(rng, s=8, h=16, o=4, p=[32, 32], heads=[[(4, 4)] * 2] * 2)
+    small = replace(model, P=scale * model.P)
+    I = scale * random_rows(rng, model.s, model.h, np.float64)
+    blocks = hidden_blocks(small, 4 * model.h, random_fill(rng, ZEROS["hidden-expansion"], np.float64))
+    grown, I_hat = hidden_expansion(small, I, blocks)
+    before = transformer(small, I, eps)
+    kept, repaired = (
+        float(abs(transformer(grown, I_hat, eps_hat) - before).max() / abs(before).max())
+        for eps_hat in (eps, eps * model.h / grown.h)
+    )
+    return (
+        f"numpy, eps = 1e-6, h = {model.h} to {grown.h}, inputs of size {scale:g}: the outputs change by "
+        f"{kept:.1e} of the largest; with the epsilon repaired by {repaired:.1e}."
     )
 
 
