@@ -103,19 +103,28 @@ def composed(parts: Sequence[Claim]) -> Composition | None:
 
 def claim_of(variants: Sequence[Variant], base: Transformer) -> Claim:
     """The claim of a chain about the plain model, with the derivations that the prover finds."""
-    claim = claim_shell(variants, base)
+    return derived(claim_shell(variants, base))
+
+
+def derived(claim: Claim) -> Claim:
+    """The claim with the derivations that the prover finds."""
     return replace(claim, goals=prove_growth(claim.growth)) if claim.growth is not None else claim
 
 
 def claim_shell(variants: Sequence[Variant], base: Transformer) -> Claim:
     """The claim of a chain about the plain model, nothing proved yet."""
-    model, steps = base, []
+    model, steps = base, list[Expansion]()
     for i, variant in enumerate(variants, 1):
         steps.append(expand(model, variant, i))
         model = steps[-1].new
+    return claim_about(variants, steps)
+
+
+def claim_about(variants: Sequence[Variant], steps: Sequence[Expansion]) -> Claim:
+    """What a chain of expansions claims, nothing proved yet."""
     hypotheses = tuple(Equation(*pair) for step in steps for pair in step.constraints)
     given = steps[0].stream_map if len(steps) == 1 else None
-    claim = growth(base, model, hypotheses, given)
+    claim = growth(steps[0].old, steps[-1].new, hypotheses, given)
     new = [block.symbol for step in steps for block in step.blocks]
     return Claim(tuple(variants), tuple(steps), claim, (), solution(hypotheses, new) is not None)
 

@@ -120,7 +120,9 @@ def goals(claim: Growth) -> Iterator[Goal]:
     yield Goal("layer", *layer, parts=tuple(SUBLAYERS))
     added = [f"new layer {layer.label.removeprefix('layer')}" for layer in new.inserted]
     for name, inserted in zip(added, new.inserted, strict=True):
-        yield Goal(name, transformer_layer(XE, inserted, new), XE)
+        for piece, sublayer in SUBLAYERS.items():
+            yield Goal(f"{piece} of {name}", sublayer(XE, inserted, new), zero(*XE.shape))
+        yield Goal(name, transformer_layer(XE, inserted, new), XE, tuple(f"{piece} of {name}" for piece in SUBLAYERS))
     yield Goal("output", output(XE, new), output(X, old))
     yield Goal("model", transformer(new), transformer(old), parts=("input", "layer", *added, "output"))
 

@@ -109,7 +109,7 @@ def evaluate(term: Expr, values: Values, arithmetic: Arithmetic) -> Array:
             case MatMul():
                 scalars = [part for part in term.args if is_scalar(part)]
                 result = reduce(np.matmul, [value(part) for part in term.args if not is_scalar(part)])
-                return number(Mul(*scalars)) * result if scalars else result
+                return np.multiply(number(Mul(*scalars)), result) if scalars else result
             case Transpose():
                 return value(term.arg).T
             case BlockMatrix():

@@ -1,0 +1,141 @@
+"""A claim at small sizes, put to z3: a second opinion on what the kernel proves for all sizes.
+
+At concrete sizes every entry is a real number.  A theorem's constraints are sufficient there if `the constraints
+hold and a square fails` is unsat for every square; they force a block to zero if `the constraints hold and the
+block is not zero` is unsat.  All of this is bounded evidence, and is stated with its sizes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import z3
+
+from ..symbolic.evaluate import Arithmetic, Array, Values, evaluate, exact
+from ..symbolic.terms import Expr, MatrixSymbol, atoms, zero
+from . import solver
+from .check import Claim
+from .counterexample import grown_sizes
+from .goals import Goal, goals
+from .kernel import Equation
+
+SMALL: Mapping[str, int] = {"s": 2, "h": 1, "p": 1, "k": 1, "v": 1, "o": 1}  # s = 1 hides what attention does
+HEADS = 2
+RATIO = 4  # how many times larger a size under a root grows, so that roots are rational
+
+Entries = Callable[[str, int, int], Array]  # name, rows, columns -> the matrix
+
+
+# ---------------------------------------------------------------- a claim at small sizes
+
+
+@dataclass(frozen=True)
+class Small:
+    """A claim about one variant at concrete sizes, with so many heads in each family."""
+
+    claim: Claim
+    sizes: Mapping[str, int]
+    heads: int
+
+    @property
+    def squares(self) -> Iterator[Goal]:
+        """The goals that are not put together from others, and say something."""
+        assert self.claim.growth is not None
+        return (goal for goal in goals(self.claim.growth) if not goal.parts and goal.left != goal.right)
+
+    @property
+    def hypotheses(self) -> tuple[Equation, ...]:
+        return tuple(Equation(*pair) for pair in self.claim.steps[0].constraints)
+
+    def values(self, old: Entries = solver.matrix) -> Values:
+        """Every symbol of the claim; a new block is unknown, an old parameter and the stream are as `old` says."""
+        step = self.claim.steps[0]
+        new = {block.symbol for block in step.blocks}
+        of_head = {symbol for layer in (step.new.layer, *step.new.inserted) for f in layer.heads for symbol in f.bound}
+        found = {symbol for goal in self.squares for side in (goal.left, goal.right) for symbol in atoms(side)}
+        found |= new | {symbol for h in self.hypotheses for side in (h.left, h.right) for symbol in atoms(side)}
+
+        def entries(symbols: set[Expr], member: str) -> dict[str, Array]:
+            return {s.name: (solver.matrix if s in new else old)(s.name + member, *self.shape(s)) for s in symbols}
+
+        members = [Values(matrices=entries(found & of_head, f".{e + 1}")) for e in range(self.heads)]
+        scalars = {**self.sizes, "eps": 1}
+        return Values(scalars, entries(found - of_head, ""), {symbol.name: members for symbol in of_head})
+
+    def shape(self, symbol: MatrixSymbol) -> tuple[int, int]:
+        return tuple(int(exact(side, Values(self.sizes))) for side in symbol.shape)  # type: ignore[return-value]
+
+    def holds(self, equation: Equation, values: Values, arithmetic: Arithmetic) -> z3.BoolRef:
+        """An equation, for every head if it speaks of heads."""
+        names = {symbol.name for side in (equation.left, equation.right) for symbol in atoms(side)}
+        heads = next((values.members[name] for name in sorted(names) if name in values.members), [Values()])
+        return z3.And(
+            *(
+                solver.equal(*(evaluate(side, values.with_(one), arithmetic) for side in (equation.left, equation.right)))
+                for one in heads
+            )
+        )
+
+    def query(self, name: str, hypotheses: Sequence[Equation], wanted: Sequence[Equation] = ()) -> solver.Query:
+        """Numbers that meet the hypotheses, and fail one of the wanted equations where there are any."""
+        facts: list[z3.BoolRef] = []
+        values, arithmetic = self.values(), solver.arithmetic(facts)
+        held = [self.holds(equation, values, arithmetic) for equation in hypotheses]
+        failed = [z3.Not(self.holds(equation, values, arithmetic)) for equation in wanted]
+        return solver.Query(name, (*facts, *held, *([z3.Or(*failed)] if failed else [])))
+
+
+def small(claim: Claim, sizes: Mapping[str, int] = SMALL, heads: int = HEADS, ratio: int = RATIO) -> Small:
+    """A claim about one variant at small old sizes; the grown ones are a little larger."""
+    return Small(claim, {**sizes, **grown_sizes(claim.steps[0], sizes, ratio)}, heads)
+
+
+# ---------------------------------------------------------------- what z3 says about the constraints
+
+
+@dataclass(frozen=True)
+class Bounded:
+    """What z3 says about a claim at some sizes: for each square, for the constraints, and for each new block."""
+
+    sizes: Mapping[str, int]
+    squares: Mapping[str, solver.Answer]
+    constraints: solver.Answer
+    nonzero: Mapping[str, solver.Answer]
+
+    @property
+    def sufficient(self) -> bool:
+        """At these sizes no numbers meet the constraints and break a square."""
+        return all(answer.verdict == "unsat" for answer in self.squares.values())
+
+    @property
+    def satisfiable(self) -> bool:
+        """The constraints can be met, and where there are new blocks, with one of them not zero."""
+        return self.constraints.verdict == "sat" and (bool(self.free) or not self.nonzero)
+
+    @property
+    def free(self) -> tuple[str, ...]:
+        """The new blocks that the constraints leave free to be other than zero."""
+        return tuple(name for name, answer in self.nonzero.items() if answer.verdict == "sat")
+
+    @property
+    def answers(self) -> tuple[solver.Answer, ...]:
+        return (*self.squares.values(), self.constraints, *self.nonzero.values())
+
+
+def bounded(claim: Claim, at: Small | None = None) -> Bounded:
+    """A claim about one variant, whose stream map is known, put to z3 at small sizes."""
+    here = at or small(claim)
+    hypotheses = here.hypotheses
+    squares = {
+        goal.name: solver.ask(here.query(f"{goal.name} fails", hypotheses, [Equation(goal.left, goal.right)]))
+        for goal in here.squares
+    }
+    met = solver.ask(here.query("the constraints hold", hypotheses))
+    nonzero = {block.name: solver.ask(here.query(f"{block.name} is not zero", hypotheses, [is_zero(block.symbol)]))
+               for block in claim.steps[0].blocks}
+    return Bounded(here.sizes, squares, met, nonzero)
+
+
+def is_zero(block: MatrixSymbol) -> Equation:
+    return Equation(block, zero(*block.shape))

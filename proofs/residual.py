@@ -1,0 +1,141 @@
+"""What stays of an open goal: sums of words that must vanish, and what they ask of the new blocks.
+
+A word is a product of factors.  Where two sides differ in one argument of a softmax, an activation or a sum over
+heads only, equal arguments are enough.  In a word whose new blocks stand together, what is before and after them is
+old; their own product is the word's core, and a core that vanishes makes the word vanish.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator
+
+from ..symbolic.terms import (
+    Act,
+    BlockMatrix,
+    Expr,
+    HeadSum,
+    MatAdd,
+    MatMul,
+    MatrixExpr,
+    MatrixSymbol,
+    Softmax,
+    ZeroMatrix,
+    atoms,
+    block_rows,
+    is_scalar,
+    negative,
+    product,
+    total,
+    zero,
+)
+from .kernel import Equation, same_partition, split
+
+
+def sums(left: MatrixExpr, right: MatrixExpr) -> Iterator[MatrixExpr]:
+    """Sums of words whose vanishing makes left = right; both are sums of words, or blocks of such."""
+    if left == right:
+        return
+    grids = grids_of(left, right)
+    if grids is not None:
+        for row, other in zip(*grids, strict=True):
+            for block, opposite in zip(row, other, strict=True):
+                yield from sums(block, opposite)
+        return
+    ours, theirs = Counter(words(left)), Counter(words(right))
+    here, there = list((ours - theirs).elements()), list((theirs - ours).elements())
+    inner = arguments(here[0], there[0]) if len(here) == len(there) == 1 else None
+    if inner is not None:
+        yield from sums(*inner)
+    else:
+        yield total(*here, *map(negative, there))
+
+
+Grid = tuple[tuple[MatrixExpr, ...], ...]
+
+
+def grids_of(left: MatrixExpr, right: MatrixExpr) -> tuple[Grid, Grid] | None:
+    """The blocks of both sides where they are cut alike; a zero side is cut like the other."""
+    if isinstance(left, ZeroMatrix) and isinstance(right, BlockMatrix):
+        return zeros_like(right), block_rows(right)
+    if isinstance(right, ZeroMatrix) and isinstance(left, BlockMatrix):
+        return block_rows(left), zeros_like(left)
+    if not (isinstance(left, BlockMatrix) and isinstance(right, BlockMatrix)):
+        return None
+    grids = block_rows(left), block_rows(right)
+    alike = len(grids[0]) == len(grids[1]) and len(grids[0][0]) == len(grids[1][0])
+    return grids if alike and same_partition(*grids) else None
+
+
+def zeros_like(grid: BlockMatrix) -> Grid:
+    return tuple(tuple(zero(*block.shape) for block in row) for row in block_rows(grid))
+
+
+def words(term: MatrixExpr) -> tuple[MatrixExpr, ...]:
+    """The summands of a term; none for zero."""
+    if isinstance(term, ZeroMatrix):
+        return ()
+    return term.args if isinstance(term, MatAdd) else (term,)
+
+
+def arguments(left: MatrixExpr, right: MatrixExpr) -> tuple[MatrixExpr, MatrixExpr] | None:
+    """The arguments in which two words differ, if they differ in one place only."""
+    pairs = [(a, b) for a, b in zip(factors(left), factors(right), strict=False) if a != b]
+    if len(factors(left)) != len(factors(right)) or len(pairs) != 1 or split(left)[0] != split(right)[0]:
+        return None
+    ((a, b),) = pairs
+    if type(a) is not type(b) or not isinstance(a, (Softmax, Act, HeadSum)):
+        return None
+    if isinstance(a, HeadSum) and isinstance(a.arg, MatMul) and isinstance(b.arg, MatMul):
+        return arguments(a.arg, b.arg) or (a.arg, b.arg)
+    return a.arg, b.arg
+
+
+def factors(word: MatrixExpr) -> tuple[MatrixExpr, ...]:
+    """The matrices of a word, its scalar left out."""
+    return tuple(part for part in word.args if not is_scalar(part)) if isinstance(word, MatMul) else (word,)
+
+
+# ---------------------------------------------------------------- cores
+
+Around = tuple[tuple[MatrixExpr, ...], tuple[MatrixExpr, ...]]
+
+
+def core(found: MatrixExpr, new: Collection[Expr]) -> tuple[Equation, ...] | None:
+    """Equations on new blocks alone that make a sum vanish; None where a word has no one core.
+
+    Words with equal surroundings share an equation.
+    """
+    sums_of: dict[Around, list[MatrixExpr]] = {}
+    for word in words(found):
+        parts = taken_apart(word, new)
+        if parts is None:
+            return None
+        around, inner = parts
+        sums_of.setdefault(around, []).append(inner)
+    return tuple(vanishing(total(*inner)) for inner in sums_of.values())
+
+
+def vanishing(term: MatrixExpr) -> Equation:
+    """term = 0, without a factor in front of all of it."""
+    inner = split(term)[1]
+    return Equation(inner, zero(*inner.shape))
+
+
+def taken_apart(word: MatrixExpr, new: Collection[Expr]) -> tuple[Around, MatrixExpr] | None:
+    """What stands around the new blocks of a word, and their product; for a sum over heads, within each head."""
+    scalar, inner = split(word)
+    if isinstance(inner, HeadSum):
+        found = taken_apart(inner.arg, new)
+        return None if found is None else (found[0], product(scalar, found[1]))
+    row = factors(inner)
+    own = [i for i, part in enumerate(row) if is_new(part, new)]
+    if not own or own != list(range(own[0], own[-1] + 1)):
+        return None
+    return (row[: own[0]], row[own[-1] + 1 :]), product(scalar, *row[own[0] : own[-1] + 1])
+
+
+def is_new(part: MatrixExpr, new: Collection[Expr]) -> bool:
+    """Made of new blocks only."""
+    found = atoms(part)
+    return bool(found) and all(isinstance(symbol, MatrixSymbol) and symbol in new for symbol in found)
