@@ -72,7 +72,9 @@ class Small:
         heads = next((values.members[name] for name in sorted(names) if name in values.members), [Values()])
         return z3.And(
             *(
-                solver.equal(*(evaluate(side, values.with_(one), arithmetic) for side in (equation.left, equation.right)))
+                solver.equal(
+                    *(evaluate(side, values.with_(one), arithmetic) for side in (equation.left, equation.right))
+                )
                 for one in heads
             )
         )
@@ -132,8 +134,10 @@ def bounded(claim: Claim, at: Small | None = None) -> Bounded:
         for goal in here.squares
     }
     met = solver.ask(here.query("the constraints hold", hypotheses))
-    nonzero = {block.name: solver.ask(here.query(f"{block.name} is not zero", hypotheses, [is_zero(block.symbol)]))
-               for block in claim.steps[0].blocks}
+    nonzero = {
+        block.name: solver.ask(here.query(f"{block.name} is not zero", hypotheses, [is_zero(block.symbol)]))
+        for block in claim.steps[0].blocks
+    }
     return Bounded(here.sizes, squares, met, nonzero)
 
 

@@ -18,7 +18,6 @@ import z3
 Subset = frozenset[int]
 Sort = Literal["sufficient", "insufficient", "undecided", "unsatisfiable"]
 Oracle = Callable[[Subset], Sort]
-Say = Callable[[str], None]
 
 
 class CoverageError(Exception):
@@ -59,29 +58,33 @@ class Sorted:
         return "undecided" if subset in self.undecided else None
 
 
+Keep = Callable[[Sorted], None]
+
+
 def enumerate_subsets(
     count: int,
     oracle: Oracle,
     first: Iterable[Subset] = (),
     limits: Limits | None = None,
     known: Sorted | None = None,
-    say: Say = lambda text: None,
+    keep: Keep = lambda found: None,
 ) -> Sorted:
-    """Sort every subset of `count` choices, beginning with those of `first`; `known` is what an earlier run found.
+    """Sort every subset of `count` choices, beginning with those of `first`.
 
+    `known` is what an earlier run found; `keep` is given everything found so far, whenever that grows.
     Raises CoverageError where the oracle contradicts itself.
     """
-    search = _Search(count, oracle, limits or Limits(), known or Sorted(count), say)
+    search = _Search(count, oracle, limits or Limits(), known or Sorted(count), keep)
     return search.run(list(first))
 
 
-class _OutOfLimits(Exception):
-    pass
+class _LimitError(Exception):
+    """A limit was reached before everything was decided."""
 
 
 class _Search:
-    def __init__(self, count: int, oracle: Oracle, limits: Limits, known: Sorted, say: Say) -> None:
-        self.count, self.oracle, self.limits, self.say = count, oracle, limits, say
+    def __init__(self, count: int, oracle: Oracle, limits: Limits, known: Sorted, keep: Keep) -> None:
+        self.count, self.oracle, self.limits, self.keep = count, oracle, limits, keep
         self.answers: dict[Subset, Sort] = {}
         self.start, self.asked = time.monotonic(), 0
         self.map = z3.SolverFor("QF_FD")
@@ -98,7 +101,7 @@ class _Search:
         try:
             while (subset := self.next_subset(first)) is not None:
                 self.explore(subset)
-        except _OutOfLimits:
+        except _LimitError:
             return self.result(unexplored=True)
         result = self.result(unexplored=False)
         check_coverage(result)
@@ -129,10 +132,9 @@ class _Search:
         """The oracle's answer, asked once; a limit ends the search."""
         if subset not in self.answers:
             if self.asked >= self.limits.questions or time.monotonic() - self.start > self.limits.seconds:
-                raise _OutOfLimits
+                raise _LimitError
             self.asked += 1
             self.answers[subset] = self.oracle(subset)
-            self.say(f"{self.asked} subsets asked about, {len(self.found['sufficient'])} minimal ones found")
         return self.answers[subset]
 
     def explore(self, subset: Subset) -> None:
@@ -144,6 +146,7 @@ class _Search:
             subset = self.stretched(subset, sort, (subset | {i} for i in range(self.count) if i not in subset))
         self.found[sort].append(subset)
         self.map.add(z3.Not(covers(sort, subset, self.flags)))
+        self.keep(self.result(unexplored=True))
 
     def stretched(self, subset: Subset, sort: Sort, changes: Iterable[Subset]) -> Subset:
         """The subset after every change by one choice under which the answer stays the same."""

@@ -14,12 +14,12 @@ import numpy as np
 import z3
 
 from ..symbolic.evaluate import Array
-from ..symbolic.expand import Expansion
 from ..symbolic.notation import text
-from ..symbolic.terms import Expr, MatrixExpr, MatrixSymbol, ZeroMatrix, zero
+from ..symbolic.terms import Expr, MatrixExpr, zero
 from . import solver
 from .bounded import Entries, Small
 from .check import Claim, claim_about, derived
+from .choices import constrained, given
 from .goals import Goal, Proved, prove_growth
 from .kernel import Equation
 from .residual import core, sums
@@ -67,26 +67,16 @@ class Weakest:
         return tuple(dict.fromkeys(e for condition in self.conditions for e in condition.equations))
 
 
-def is_zero(left: Expr, right: Expr, new: Collection[Expr]) -> bool:
-    """Whether a constraint says that a new block is zero."""
-    return left in new and isinstance(right, ZeroMatrix)
-
-
-def with_constraints(step: Expansion, pairs: Sequence[tuple[MatrixExpr, MatrixExpr]]) -> Expansion:
-    """The expansion with other constraints."""
-    return replace(step, constraints=tuple(pairs), constraint_sources=())
-
-
 def weakest(claim: Claim) -> Weakest | None:
     """The weakest condition of a claim about one variant; None without a stream map."""
     step = claim.steps[0]
     if claim.growth is None:
         return None
     new = {block.symbol for block in step.blocks}
-    kept = [pair for pair in step.constraints if not is_zero(*pair, new)]
+    _, kept = given(step)
     found = tuple(condition_of(claim, open_goal, new) for open_goal in open_squares(claim, kept))
     pairs = [*kept, *((e.left, e.right) for condition in found for e in condition.equations)]
-    return Weakest(found, derived(with_map(claim_about(claim.variants, [with_constraints(step, pairs)]), claim)))
+    return Weakest(found, derived(with_map(claim_about(claim.variants, [constrained(step, pairs)]), claim)))
 
 
 def with_map(claim: Claim, other: Claim) -> Claim:
@@ -150,9 +140,7 @@ def with_units(claim: Claim, units: int) -> Small:
     return Small(claim, {**sizes, **grown}, 1)
 
 
-def holds_without(
-    here: Small, goal: Goal, condition: Sequence[Equation], places: Sequence[Entries]
-) -> solver.Query:
+def holds_without(here: Small, goal: Goal, condition: Sequence[Equation], places: Sequence[Entries]) -> solver.Query:
     """The square holds at every place, and the condition fails at the first."""
     facts: list[z3.BoolRef] = []
     arithmetic = solver.arithmetic(facts)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import reduce
+from functools import lru_cache, reduce
 from typing import Any
 
 import numpy as np
@@ -145,5 +145,15 @@ def evaluate(term: Expr, values: Values, arithmetic: Arithmetic) -> Array:
 
 def exact(scalar: Expr, values: Values) -> Expr:
     """A scalar with its sizes and parameters filled in, still exact."""
-    names = {symbol: values.scalars[symbol.name] for symbol in scalar.free_symbols if isinstance(symbol, Symbol)}
-    return scalar.subs(names, simultaneous=True) if names else scalar
+    symbols = _symbols(scalar)
+    return _filled(scalar, tuple(values.scalars[symbol.name] for symbol in symbols)) if symbols else scalar
+
+
+@lru_cache(maxsize=4096)
+def _symbols(scalar: Expr) -> tuple[Symbol, ...]:
+    return tuple(symbol for symbol in scalar.free_symbols if isinstance(symbol, Symbol))
+
+
+@lru_cache(maxsize=65536)
+def _filled(scalar: Expr, numbers: tuple[Any, ...]) -> Expr:
+    return scalar.subs(dict(zip(_symbols(scalar), numbers, strict=True)), simultaneous=True)

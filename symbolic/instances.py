@@ -10,41 +10,36 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .architecture import PARAMETERS, SCOPES, Heads, Layer
+from .architecture import PARAMETER, Heads, Layer
 from .evaluate import Arithmetic, Array, Values, evaluate
 from .expand import Expansion
 
 Nested = dict[str, Any]
 
 
-def values_of(level: Mapping[str, Any], scope: str) -> Values:
-    """The matrices of one model, layer or head, and the old sizes that their shapes show."""
-    matrices = {name: value for name, value in level.items() if hasattr(value, "shape")}
-    sizes: dict[str, Any] = {}
-    for parameter in (p for p in PARAMETERS if p.scope == scope and p.name in matrices):
-        shape = matrices[parameter.name].shape
-        sizes |= dict(zip((parameter.rows, parameter.columns), shape, strict=True))
-    sizes.pop("1", None)
-    return Values({**sizes, **level.get("sizes", {})}, matrices)
-
-
 def level_values(*levels: Mapping[str, Any]) -> Values:
     """The values in force at a level, from the outside in: model, new blocks, layer, new blocks, head, ..."""
-    found = Values()
+    scalars: dict[str, Any] = {}
+    matrices: dict[str, Array] = {}
     for level in levels:
-        for scope in SCOPES:
-            found = found.with_(values_of(level, scope))
-    return found
+        for name, value in level.items():
+            if hasattr(value, "shape"):
+                matrices[name] = value
+                if name in PARAMETER:
+                    sides = (PARAMETER[name].rows, PARAMETER[name].columns)
+                    scalars |= {side: n for side, n in zip(sides, value.shape, strict=True) if side != "1"}
+        scalars |= level.get("sizes", {})
+    return Values(scalars, matrices)
 
 
 def model_values(model: Nested) -> Values:
     """Everything that the forward pass of the old architecture needs to know of a model."""
 
     def heads(layer: Nested) -> dict[str, list[Values]]:
-        return {"W_Q": [values_of(head, "head") for head in layer["heads"]]}
+        return {"W_Q": [level_values(head) for head in layer["heads"]]}
 
-    own = values_of(model, "model")
-    layers = [(0, values_of(layer, "layer").with_(Values(members=heads(layer)))) for layer in model["layers"]]
+    own = level_values(model)
+    layers = [(0, level_values(layer).with_(Values(members=heads(layer)))) for layer in model["layers"]]
     return Values(own.scalars, own.matrices, {}, layers)
 
 
@@ -58,7 +53,7 @@ def grown(expansion: Expansion, old: Nested, new: Nested, arithmetic: Arithmetic
         return {name: evaluate(term, values, arithmetic) for name, term in terms.items()}
 
     def layer_of(terms: Layer, outer: Values, old_layer: Nested, new_layer: Nested) -> Nested:
-        own = outer.with_(values_of(old_layer, "layer")).with_(values_of(new_layer, "layer"))
+        own = outer.with_(level_values(old_layer)).with_(level_values(new_layer))
         heads = [head for family in terms.heads for head in heads_of(family, own, old_layer, new_layer)]
         return {**rewritten(terms.weights, own), "heads": heads}
 
@@ -67,10 +62,10 @@ def grown(expansion: Expansion, old: Nested, new: Nested, arithmetic: Arithmetic
         if not family.bound:
             yield rewritten(family.weights, outer)
         for i in range(max(len(old_heads), len(new_heads)) if family.bound else 0):
-            parts = [values_of(heads[i], "head") for heads in (old_heads, new_heads) if i < len(heads)]
+            parts = [level_values(heads[i]) for heads in (old_heads, new_heads) if i < len(heads)]
             yield rewritten(family.weights, outer.with_(parts[0]).with_(parts[-1]))
 
-    model = values_of(old, "model").with_(values_of(new, "model"))
+    model = level_values(old).with_(level_values(new))
     own = new.get("layers", [{}] * len(old["layers"]))
     pairs = zip(old["layers"], own, strict=True)
     layers = [layer_of(expansion.new.layer, model, old_layer, new_layer) for old_layer, new_layer in pairs]

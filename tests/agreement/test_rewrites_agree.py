@@ -36,7 +36,7 @@ from growproof.symbolic.errors import VariantError
 from growproof.symbolic.evaluate import Values, evaluate
 from growproof.symbolic.expand import Expansion, expand
 from growproof.symbolic.floats import float_arithmetic
-from growproof.symbolic.instances import grown, model_values, values_of
+from growproof.symbolic.instances import grown, model_values, level_values
 from growproof.symbolic.variant import load, loads
 
 SIX = (
@@ -188,15 +188,11 @@ def by_layer(model: Model, I: np.ndarray, rng: np.random.Generator, fill: Any) -
     layer = added_layer(model.h, int(rng.integers(1, 5)), shapes, fill)
     position = int(rng.integers(1, len(model.layers) + 2))  # numeric counts from 1, symbolic from 0
     added = {**named(layer, "M_"), "position": position - 1}
-    added["heads"] = [
-        {**table, "sizes": {"k": k}} for table, (k, _) in zip(added["heads"], shapes, strict=True)
-    ]
+    added["heads"] = [{**table, "sizes": {"k": k}} for table, (k, _) in zip(added["heads"], shapes, strict=True)]
     return {"added_layer": added}, expansions.layer_addition(model, layer, position), I
 
 
-GROWTHS: dict[str, Growth] = dict(
-    zip(SIX, (by_mlp, by_new_head, by_values, by_keys, by_stream, by_layer), strict=True)
-)
+GROWTHS: dict[str, Growth] = dict(zip(SIX, (by_mlp, by_new_head, by_values, by_keys, by_stream, by_layer), strict=True))
 
 
 def both(name: str, case: Case, dtype: str, zero: frozenset[str] = frozenset()) -> Both:
@@ -354,12 +350,12 @@ def test_numeric_blocks_in_the_other_order_are_noticed(name, function, axis, mon
 
 def test_numeric_heads_and_layers_in_another_order_are_noticed(monkeypatch):
     right = expansions.layer_addition
-    monkeypatch.setattr(
-        expansions, "layer_addition", lambda model, layer, position: right(model, layer, 4 - position)
-    )
+    monkeypatch.setattr(expansions, "layer_addition", lambda model, layer, position: right(model, layer, 4 - position))
     assert disagreement(EXPANSIONS["layer-addition"], both("layer-addition", at_the_end(), "float64"), "float64")
     monkeypatch.setattr(
-        expansions, "head_addition", lambda layer, head: Layer(**{**vars(layer), "heads": (head, *layer.heads)})
+        expansions,
+        "head_addition",
+        lambda layer, head: Layer(**{**vars(layer), "heads": (head, *layer.heads)}),
     )
     expect_disagreement("head-addition")
 
@@ -391,26 +387,20 @@ def test_the_forward_passes_agree_within_the_bound_for_rounding(case):
 def expanded_values(pair: Both) -> Values:
     """What the expanded model, as one term in old parameters and new blocks, needs to know."""
 
-    def level(scope: str, *tables: Nested) -> Values:
-        found = Values()
-        for table in tables:
-            found = found.with_(values_of(table, scope))
-        return found
-
     def heads(old: Sequence[Nested], new: Sequence[Nested]) -> Values:
         pairs = zip(old or [{}] * len(new), new or [{}] * len(old), strict=True)
-        members = [level("head", *both_sides) for both_sides in pairs]
+        members = [level_values(*both_sides) for both_sides in pairs]
         return Values(members=dict.fromkeys(members[0].matrices, members))
 
     new_layers = pair.new.get("layers", [{}] * len(pair.old["layers"]))
     layers = [
-        (0, level("layer", old, new).with_(heads(old["heads"], new.get("heads", []))))
+        (0, level_values(old, new).with_(heads(old["heads"], new.get("heads", []))))
         for old, new in zip(pair.old["layers"], new_layers, strict=True)
     ]
     if "added_layer" in pair.new:
         added = pair.new["added_layer"]
-        layers.insert(added["position"], (1, level("layer", added).with_(heads([], added["heads"]))))
-    own = level("model", pair.old, pair.new)
+        layers.insert(added["position"], (1, level_values(added).with_(heads([], added["heads"]))))
+    own = level_values(pair.old, pair.new)
     return Values(own.scalars, own.matrices, {}, layers)
 
 
