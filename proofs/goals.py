@@ -118,11 +118,16 @@ def goals(claim: Growth) -> Iterator[Goal]:
         yield Goal(name, left, product(right, *E), (f"norm of {name}",))
     layer = transformer_layer(XE, new.layer, new), product(transformer_layer(X, old.layer, old), *E)
     yield Goal("layer", *layer, parts=tuple(SUBLAYERS))
+    kept = {layer.label: layer for layer in old.inserted}
     added = [f"new layer {layer.label.removeprefix('layer')}" for layer in new.inserted]
     for name, inserted in zip(added, new.inserted, strict=True):
+        before = kept.get(inserted.label)  # a layer that the old model has as well does what it did; any other nothing
         for piece, sublayer in SUBLAYERS.items():
-            yield Goal(f"{piece} of {name}", sublayer(XE, inserted, new), zero(*XE.shape))
-        yield Goal(name, transformer_layer(XE, inserted, new), XE, tuple(f"{piece} of {name}" for piece in SUBLAYERS))
+            right = zero(*X.shape) if before is None else sublayer(X, before, old)
+            yield Goal(f"{piece} of {name}", sublayer(XE, inserted, new), product(right, *E))
+        right = X if before is None else transformer_layer(X, before, old)
+        pieces = tuple(f"{piece} of {name}" for piece in SUBLAYERS)
+        yield Goal(name, transformer_layer(XE, inserted, new), product(right, *E), pieces)
     yield Goal("output", output(XE, new), output(X, old))
     yield Goal("model", transformer(new), transformer(old), parts=("input", "layer", *added, "output"))
 
@@ -137,15 +142,21 @@ def _norm_goals(
         yield Goal(f"norm of {name}", new.pop(), product(old.pop(), *E))
 
 
-def prove_growth(claim: Growth) -> tuple[Proved, ...]:
+def prove_growth(
+    claim: Growth, strategies: Sequence[Sequence[str]] = STRATEGIES, known: Sequence[Proved] = ()
+) -> tuple[Proved, ...]:
     """Every goal with its derivation; the claim is proved if the last one has a theorem.
 
+    `known` are goals proved under the same hypotheses; those that are the same here are taken over.
     A lemma that failed is left out where the goal that wanted it was proved without it.
     """
+    before = {proved.goal: proved for proved in known if proved.theorem is not None}
     done: dict[str, Proved] = {}
     for goal in goals(claim):
-        strategies = ASSEMBLE if goal.parts else STRATEGIES
-        done[goal.name] = Proved(goal, prove(context_of(goal, claim, done), goal.left, goal.right, strategies))
+        here = ASSEMBLE if goal.parts else strategies
+        done[goal.name] = before.get(goal) or Proved(
+            goal, prove(context_of(goal, claim, done), goal.left, goal.right, here)
+        )
     needless = {name for proved in done.values() if proved.theorem is not None for name in proved.goal.lemmas}
     return tuple(p for name, p in done.items() if p.theorem is not None or name not in needless)
 

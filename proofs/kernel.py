@@ -4,6 +4,9 @@ A theorem says that two terms are equal for all sizes, all parameters, all input
 that meet the hypotheses.  It starts as `t = t` and changes its right side one rule at a time; the
 rule computes the new sub-term itself, so a wrong step cannot be told to the kernel.  Two theorems
 with the same right side meet.  The prover searches, and is not trusted; see TRUST.md.
+
+Where the first-order number t (with t t = 0) occurs, the numbers are a + b t, functions are extended to them by
+their slope, and a theorem says that both sides agree to first order.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from math import prod
 
-from sympy import cancel, expand, sqrt, together
+from sympy import S, Symbol, cancel, expand, sqrt, together
 
 from ..symbolic.terms import (
     Act,
@@ -48,6 +51,8 @@ from ..symbolic.terms import (
 
 FIXES_ZERO = frozenset({"relu", "gelu", "silu", "tanh"})  # elementwise functions with f(0) = 0
 POSITIVELY_HOMOGENEOUS = frozenset({"relu"})  # f(c x) = c f(x) for c > 0
+SLOPE_AT_ZERO = {"relu": S.Zero, "gelu": S.Half, "silu": S.Half, "tanh": S.One}  # f'(0); of relu by convention
+FIRST_ORDER = Symbol("\u03c4", real=True)  # a number with square zero: equations with it hold to first order
 
 
 class KernelError(Exception):
@@ -461,6 +466,21 @@ def rescale(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | N
     return None if result == term else result
 
 
+def first_order(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | None:
+    """t t A  =  0,   f(t A)  =  t f'(0) A        for the first-order number t and an f with f(0) = 0"""
+    if isinstance(term, Act) and term.name in FIXES_ZERO & SLOPE_AT_ZERO.keys() and order(term.arg) > 0:
+        return product(SLOPE_AT_ZERO[term.name], term.arg) if SLOPE_AT_ZERO[term.name] else zero(*term.shape)
+    return zero(term.rows, term.cols) if isinstance(term, MatMul) and order(term) > 1 else None
+
+
+def order(term: Expr) -> int:
+    """How many factors t a product has in front."""
+    scalar, _ = split(term)
+    _, power = scalar.as_independent(FIRST_ORDER, as_Add=False)
+    base, exponent = power.as_base_exp()
+    return int(exponent) if base == FIRST_ORDER and exponent.is_Integer else 0
+
+
 def transpose_product(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | None:
     """(A B)'  =  B' A'"""
     if not isinstance(term, Transpose) or not isinstance(term.arg, MatMul):
@@ -538,9 +558,10 @@ def bound_in(*terms: Expr) -> set[Expr]:
 
 
 def induction(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | None:
-    """Layers[G | H](Y C)  =  Layers[F](Y) C        by lemmas G(X C) = F(X) C, and H(X C) = X C for each inserted H
+    """Layers[G | H](Y C)  =  Layers[F | K](Y) C        by lemmas G(X C) = F(X) C, and H(X C) = K(X) C or X C
 
-    C is the stream map, the same for all layers (nothing where the stream stays as it is).
+    C is the stream map, the same for all layers (nothing where the stream stays as it is).  An inserted layer H
+    becomes K in its place, or goes where it is the identity.
     """
     X = context.stream
     if not isinstance(term, Stack) or X is None or X in atoms(term.arg):
@@ -551,11 +572,10 @@ def induction(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr |
         XC = product(X, *C)
         if not same_size(XC.cols, term.stream.cols):
             continue
-        square = proved_for(context, substitute(term.body, {term.stream: XC}))
-        units = [proved_for(context, substitute(layer, {term.stream: XC})) for layer in term.inserted]
-        F, Y = (None if side is None else ends_with(side, C) for side in (square, term.arg))
-        if F is not None and Y is not None and all(unit == XC for unit in units):
-            return product(Stack(Y, X, F, term.bound), *C)
+        sides = [proved_for(context, substitute(G, {term.stream: XC})) for G in (term.body, *term.inserted)]
+        Y, F, *K = (None if side is None else ends_with(side, C) for side in (term.arg, *sides))
+        if Y is not None and F is not None and None not in K:
+            return product(Stack(Y, X, F, term.bound, [layer for layer in K if layer != X]), *C)
     return None
 
 
@@ -598,6 +618,7 @@ RULES: Mapping[str, Rule] = {
     "factor": factor,
     "like terms": collect,
     "rescale the norm": rescale,
+    "first order": first_order,
     "transpose of a product": transpose_product,
     "transpose of a sum": transpose_sum,
     "heads of blocks": heads_blocks,

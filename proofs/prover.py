@@ -54,6 +54,8 @@ STRATEGIES: tuple[tuple[str, ...], ...] = (
     (*CLEAN, *BLOCKS, *SCALARS, *EXPAND, *NORMS),  # and write everything out
 )
 
+FIRST_ORDER = tuple(("first order", *strategy) for strategy in STRATEGIES[1:])  # for goals that hold to first order
+
 
 @dataclass(frozen=True)
 class Derivation:

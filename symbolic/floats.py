@@ -11,19 +11,19 @@ from sympy import Expr
 
 from .evaluate import Arithmetic, Array
 
-BITS = {"float64": 53, "float32": 24, "float16": 11, "bfloat16": 8}
+BITS = {"float64": 53, "float32": 24, "float16": 11, "bfloat16": 8, "complex128": 53}
 _GUARD = 200  # binary digits that decide the rounding of an irrational scalar
 
 
 def float_arithmetic(dtype: Any = np.float64) -> Arithmetic:
-    """numpy numbers of one dtype (float64, float32, float16 or ml_dtypes.bfloat16)."""
+    """numpy numbers of one dtype (float64, float32, float16, ml_dtypes.bfloat16; complex128 for derivatives)."""
     kind = np.dtype(dtype)
 
     def number(scalar: Expr) -> Any:
         return kind.type(float(rounded(scalar, BITS[kind.name])))
 
     def softmax(scores: Array) -> Array:
-        powers = np.exp(scores - scores.max(axis=1, keepdims=True))
+        powers = np.exp(scores - scores.real.max(axis=1, keepdims=True))
         return powers / powers.sum(axis=1, keepdims=True)
 
     def act(name: str, entries: Array) -> Array:
@@ -32,7 +32,7 @@ def float_arithmetic(dtype: Any = np.float64) -> Arithmetic:
     return Arithmetic(number, act, softmax, lambda x: 1 / np.sqrt(x), kind)
 
 
-ACTIVATIONS = {"relu": lambda entries: np.maximum(entries, entries.dtype.type(0))}
+ACTIVATIONS = {"relu": lambda entries: np.where(entries.real > 0, entries, entries.dtype.type(0))}
 
 
 @lru_cache(maxsize=4096)

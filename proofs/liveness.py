@@ -1,0 +1,235 @@
+"""What learns, and when: the first gradient step at which each new block moves.
+
+All parameters are trained, on any loss.  A block has no gradient in a state when the output does not change to first
+order as the block does: every piece of the model that holds it is proved to agree with its perturbed self modulo
+t t = 0, which counts a quadratic dependence as none, and relu'(0) as 0.  A block that has one is shown by a derivative
+in numpy at random parameters.  A block that moved is arbitrary from the next step on; what never moves is dead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..numeric.derivative import STEP, slope
+from ..symbolic.architecture import SUBLAYERS, Heads, Layer, Transformer, embedding, output, stream
+from ..symbolic.evaluate import Array
+from ..symbolic.expand import Expansion
+from ..symbolic.floats import float_arithmetic
+from ..symbolic.instances import Nested, grown
+from ..symbolic.terms import (
+    Expr,
+    Identity,
+    MatrixExpr,
+    MatrixSymbol,
+    ZeroMatrix,
+    atoms,
+    block_rows,
+    blocks,
+    eye,
+    matrix,
+    product,
+    substitute,
+    total,
+    zero,
+)
+from . import kernel
+from .check import Claim, claim_about, derived
+from .choices import Pair, by_name, constrained, given
+from .counterexample import Profile, drawn_blocks, drawn_model, grown_eps
+from .goals import Goal, Growth, Proved, prove_growth
+from .kernel import Context, Equation
+from .prover import FIRST_ORDER, prove
+
+PROFILE = Profile({"s": 4, "h": 6, "p": 5, "k": 3, "v": 2, "o": 3}, 2, 2, 2)
+SEEDS = 3
+t = kernel.FIRST_ORDER
+CLEARLY = 1e-9  # a slope that is zero is zero up to rounding errors, far below this
+
+
+@dataclass(frozen=True)
+class State:
+    """What is known of the new blocks before a step: those that are zero, and the other equations in force."""
+
+    step: int
+    zeros: frozenset[str]
+    equations: tuple[Pair, ...]
+    moved: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Still:
+    """A block with no gradient at a step: the goals that show it, all proved, or None where the proof is missing."""
+
+    block: str
+    step: int
+    proof: tuple[Proved, ...] | None
+
+
+@dataclass(frozen=True)
+class Liveness:
+    """For each new block the first step at which it moves (None: never), and why it stands still before."""
+
+    first: Mapping[str, int | None]
+    still: tuple[Still, ...]
+
+    @property
+    def undecided(self) -> tuple[str, ...]:
+        """Blocks for which numpy sees no gradient where the prover cannot show that there is none."""
+        return tuple(dict.fromkeys(found.block for found in self.still if found.proof is None))
+
+
+def liveness(claim: Claim, zeros: frozenset[str] | None = None, seed: int = 0) -> Liveness:
+    """What learns from a variant's own start, or from one in which other new blocks are zero."""
+    step = claim.steps[0]
+    own, equations = given(step)
+    names = tuple(by_name(step))
+    state = State(1, own if zeros is None else zeros, equations, frozenset())
+    first: dict[str, int | None] = dict.fromkeys(names)
+    still: list[Still] = []
+    while True:
+        moving = {name for name in names if name not in state.moved and moves(claim, state, name, seed)}
+        resting = [name for name in names if name not in state.moved | moving]
+        before = derived(claim_about(claim.variants, [at(step, state)]))
+        still += [Still(name, state.step, shown(before, name)) for name in resting]
+        first |= dict.fromkeys(moving, state.step)
+        if not moving:
+            return Liveness(first, tuple(still))
+        state = after(step, state, frozenset(moving))
+
+
+def after(step: Expansion, state: State, moving: frozenset[str]) -> State:
+    """The next state: what moved is arbitrary, and so is what an equation tied it to."""
+    moved = state.moved | moving
+    symbols = {block.symbol for block in step.blocks if block.name in moved}
+    kept = tuple(pair for pair in state.equations if not (atoms(pair[0]) | atoms(pair[1])) & symbols)
+    return State(state.step + 1, state.zeros - moved, kept, moved)
+
+
+def at(step: Expansion, state: State) -> Expansion:
+    """The expansion with what is known in a state as its constraints."""
+    pairs = [(b.symbol, zero(*b.symbol.shape)) for b in step.blocks if b.name in state.zeros]
+    return constrained(step, [*state.equations, *pairs])
+
+
+# ---------------------------------------------------------------- a block that moves, in numbers
+
+
+def moves(claim: Claim, state: State, name: str, seed: int) -> bool:
+    """Whether the output has a derivative with respect to a block at random parameters."""
+    step = at(claim.steps[0], state)
+    return any(derivative(step, name, seed + i) > CLEARLY for i in range(SEEDS))
+
+
+def derivative(step: Expansion, name: str, seed: int) -> float:
+    """The largest change of the output, to first order, as a block moves in a random direction."""
+    rng = np.random.default_rng(seed)
+
+    def entries(rows: int, columns: int) -> Array:
+        return rng.standard_normal((rows, columns))
+
+    old = drawn_model(PROFILE, entries)
+    new = drawn_blocks(step, old, PROFILE, entries, rng)
+    if new is None:
+        return 0.0
+    eps = 0.0 if step.old.preset.eps == 0 else 2.0**-10
+    hat = grown(step, old, towards(new, name, rng), float_arithmetic(np.complex128))
+    return float(np.abs(slope(hat, grown_eps(step, old, new, eps))).max())
+
+
+def towards(nested: Nested, name: str, rng: np.random.Generator) -> Nested:
+    """The new blocks, that of one name with a small imaginary direction."""
+    found: Nested = {}
+    for key, entry in nested.items():
+        if isinstance(entry, np.ndarray):
+            found[key] = entry + (1j * STEP * rng.standard_normal(entry.shape) if key == name else 0)
+        elif isinstance(entry, dict) and key != "sizes":
+            found[key] = towards(entry, name, rng)
+        elif isinstance(entry, list):
+            found[key] = [towards(inner, name, rng) for inner in entry]
+        else:
+            found[key] = entry
+    return found
+
+
+# ---------------------------------------------------------------- a block that does not, by proof
+
+
+def shown(before: Claim, name: str) -> tuple[Proved, ...] | None:
+    """Proved goals that show that a block has no gradient; None where no way leads there.
+
+    `before` claims what the state's equations make of the model.  The perturbed model computes what the old one
+    does; or what the unperturbed one does; or the perturbation stays in coordinates that are seen to second order.
+    """
+    for proved in ways(before, perturbed(before.steps[0], name)):
+        if all(found.theorem is not None for found in proved):
+            return proved
+    return None
+
+
+def ways(before: Claim, moved: Transformer) -> Iterator[tuple[Proved, ...]]:
+    """Claims about the perturbed model, each of which is enough."""
+    step = before.steps[0]
+    hypotheses = tuple(Equation(*pair) for pair in step.constraints)
+    growth = before.growth if before.theorem is not None else None
+    if growth is not None:
+        yield prove_growth(replace(growth, new=moved), FIRST_ORDER, before.goals)
+    yield prove_growth(Growth(step.new, moved, hypotheses, None), FIRST_ORDER)
+    if growth is not None and growth.stream_map is not None:
+        X, found = stream(step.old), list(hidden(growth, moved))
+        context = Context(hypotheses, (), X)
+        if found:
+            yield tuple(Proved(goal, prove(context, goal.left, goal.right, FIRST_ORDER)) for goal in found)
+
+
+def hidden(growth: Growth, moved: Transformer) -> Iterator[Goal]:
+    """On a stream [X  t Z] every piece does on X what the old one does, and writes at most t elsewhere.
+
+    For a stream map [I 0]; nothing for any other.
+    """
+    rows = block_rows(growth.stream_map) if growth.stream_map is not None else ((),)
+    if len(rows[0]) != 2 or not isinstance(rows[0][0], Identity) or not isinstance(rows[0][1], ZeroMatrix):
+        return
+    ((old, new),), X = rows, stream(growth.old)
+    seen = blocks([[old], [zero(new.cols, old.cols)]])
+    unseen = blocks([[zero(old.cols, new.cols)], [eye(new.cols)]])
+    there = blocks([[X, product(t, matrix("Z", X.rows, new.cols))]])
+    before = dict(pieces(X, growth.old))
+    for name, piece in pieces(there, moved):
+        yield Goal(name, product(piece, seen), before.get(name, zero(*X.shape)))
+        yield Goal(f"{name}, new coordinates", product(t, piece, unseen), zero(X.rows, new.cols))
+    yield Goal("output", output(there, moved), output(X, growth.old))
+
+
+def pieces(X: MatrixExpr, model: Transformer) -> Iterator[tuple[str, MatrixExpr]]:
+    """What writes to the stream, as terms in it."""
+    yield "input", embedding(model)
+    for layer in (model.layer, *model.inserted):
+        for name, sublayer in SUBLAYERS.items():
+            yield f"{name} {layer.label}".strip(), sublayer(X, layer, model)
+
+
+def perturbed(step: Expansion, name: str) -> Transformer:
+    """The expanded model with M + t D for a block M, D a new matrix of its shape for each instance."""
+    found = {block.symbol: direction(block.symbol) for block in by_name(step)[name]}
+    moved: dict[Expr, Expr] = {M: total(M, product(t, D)) for M, D in found.items()}
+
+    def weights(terms: Mapping[str, MatrixExpr]) -> dict[str, MatrixExpr]:
+        return {key: substitute(term, moved) for key, term in terms.items()}
+
+    def heads(family: Heads) -> Heads:
+        bound = (*family.bound, *(found[M] for M in family.bound if M in found))
+        return replace(family, weights=weights(family.weights), bound=bound)
+
+    def layer(one: Layer) -> Layer:
+        return replace(one, weights=weights(one.weights), heads=tuple(heads(family) for family in one.heads))
+
+    new = step.new
+    return replace(new, weights=weights(new.weights), layer=layer(new.layer), inserted=tuple(map(layer, new.inserted)))
+
+
+def direction(M: MatrixSymbol) -> MatrixSymbol:
+    """D, any matrix of the shape of M."""
+    return matrix(f"D~{M.name}", *M.shape)
