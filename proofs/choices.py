@@ -13,8 +13,8 @@ from sympy import Symbol
 
 from ..symbolic.architecture import SCOPES, Heads, Layer
 from ..symbolic.expand import Block, Expansion, Key
-from .kernel import split
 from ..symbolic.terms import Expr, MatrixExpr, ZeroMatrix, negative, product, same_size, zero
+from .kernel import split
 
 Pair = tuple[MatrixExpr, MatrixExpr]
 
