@@ -1,15 +1,31 @@
-"""What each constraint is for: the theorem needs it, or it does not."""
+"""What the initialiser may do: everything that is found out about the constraints of one variant.
+
+Are they sufficient, is each needed, can they be met; which other choices suffice; what is the weakest condition; and
+what can learn from there.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from ..symbolic.architecture import Preset, paper_model
 from ..symbolic.expand import Expansion, expand
 from ..symbolic.syntax import show
 from ..symbolic.variant import Variant
+from . import solver
+from .bounded import Bounded, bounded, small
+from .check import Claim, claim_of
 from .counterexample import Counterexample, find
+from .kernel import Context, Equation
+from .lattice import Keep, Limits, Sorted
+from .liveness import Liveness, liveness
+from .minimal import Study, study
+from .prover import prove
+from .weakest import Weakest, weakest
+
+Known = Literal["yes", "no", "unknown"]
 
 
 @dataclass(frozen=True)
@@ -20,6 +36,69 @@ class Dropped:
     text: str
     expansion: Expansion
     counterexample: Counterexample | None
+
+
+@dataclass(frozen=True)
+class Constraints:
+    """Everything that is known about the constraints of a variant."""
+
+    claim: Claim
+    dropped: tuple[Dropped, ...]
+    bounded: Bounded | None  # None without a stream map
+    study: Study
+    weakest: Weakest | None  # None without a stream map
+    liveness: Liveness
+
+    @property
+    def sufficient(self) -> bool:
+        return self.claim.theorem is not None
+
+    @property
+    def irredundant(self) -> bool:
+        return irredundant(self.dropped)
+
+    @property
+    def satisfiable(self) -> bool:
+        """For all sizes, by a solution; and at small sizes with a new block that is not zero."""
+        return self.claim.admissible and (self.bounded is None or self.bounded.satisfiable)
+
+    @property
+    def answers(self) -> tuple[solver.Answer, ...]:
+        """Everything that z3 was asked."""
+        necessary = self.weakest.answers if self.weakest is not None else ()
+        return (*(self.bounded.answers if self.bounded is not None else ()), *necessary)
+
+    @property
+    def unknown(self) -> tuple[solver.Answer, ...]:
+        """The queries that z3 did not decide within its limits."""
+        return tuple(answer for answer in self.answers if answer.verdict == "unknown")
+
+
+def constraints(
+    variant: Variant,
+    preset: Preset,
+    seed: int = 0,
+    vocabulary: Sequence[str] = ("zero",),
+    limits: Limits | None = None,
+    known: Sorted | None = None,
+    keep: Keep = lambda found: None,
+) -> Constraints:
+    """Study the constraints of one variant.
+
+    Raises VariantError for what cannot be used, and CoverageError where prover and numbers contradict each other.
+    """
+    claim = claim_of([variant], paper_model(preset))
+    return Constraints(
+        claim,
+        tuple(dropped(variant, preset, seed)),
+        bounded(claim) if claim.growth is not None else None,
+        study(claim, vocabulary, seed, limits, known, keep),
+        weakest(claim),
+        liveness(claim, seed=seed),
+    )
+
+
+# ---------------------------------------------------------------- each constraint dropped
 
 
 def without(variant: Variant, index: int) -> Variant:
@@ -37,3 +116,22 @@ def dropped(variant: Variant, preset: Preset, seed: int = 0) -> Iterator[Dropped
 
 def irredundant(found: Sequence[Dropped]) -> bool:
     return all(one.counterexample is not None for one in found)
+
+
+# ---------------------------------------------------------------- are they the weakest?
+
+
+def is_weakest(found: Constraints) -> Known:
+    """Whether the variant's constraints follow from the weakest condition; `no` if something else suffices too."""
+    if found.weakest is None or not found.weakest.sufficient or not found.weakest.is_necessary:
+        return "unknown"
+    condition = found.weakest.equations
+    own = [Equation(*pair) for pair in found.claim.steps[0].constraints]
+    if all(prove(Context(condition), e.left, e.right).theorem is not None for e in own):
+        return "yes"
+    if any(not found.study.given <= subset for subset in found.study.sorted.sufficient):
+        return "no"
+    if any(part.for_all_inputs for part in found.weakest.conditions):
+        return "unknown"
+    query = small(found.claim).query("the condition holds and a constraint does not", condition, own)
+    return "no" if solver.ask(query).verdict == "sat" else "unknown"

@@ -63,6 +63,15 @@ class Weakest:
         return self.claim.theorem is not None
 
     @property
+    def is_necessary(self) -> bool:
+        """z3 finds nothing weaker, square by square, at the sizes it was asked about."""
+        return all(condition.is_necessary for condition in self.conditions)
+
+    @property
+    def answers(self) -> tuple[solver.Answer, ...]:
+        return tuple(found.answer for condition in self.conditions for found in condition.necessary)
+
+    @property
     def equations(self) -> tuple[Equation, ...]:
         return tuple(dict.fromkeys(e for condition in self.conditions for e in condition.equations))
 
