@@ -31,6 +31,11 @@ class Choice:
     pairs: tuple[Pair, ...]
     factor: Symbol | None = None
 
+    @property
+    def label(self) -> str:
+        """What stands for the choice in a list: a block that is zero by its name, any other equation whole."""
+        return self.text.removesuffix(" = 0")
+
     def at(self, number: Expr) -> tuple[Pair, ...]:
         """The instances with a number for the factor."""
         return self.pairs if self.factor is None else tuple((a, product(number, split(b)[1])) for a, b in self.pairs)

@@ -54,6 +54,11 @@ class Constraints:
         return self.claim.theorem is not None
 
     @property
+    def refuted(self) -> bool:
+        """Numbers meet the constraints and change the function."""
+        return self.study.sorted.sort(self.study.given) == "insufficient"
+
+    @property
     def irredundant(self) -> bool:
         return irredundant(self.dropped)
 
@@ -61,6 +66,28 @@ class Constraints:
     def satisfiable(self) -> bool:
         """For all sizes, by a solution; and at small sizes with a new block that is not zero."""
         return self.claim.admissible and (self.bounded is None or self.bounded.satisfiable)
+
+    @property
+    def is_weakest(self) -> Known:
+        """Whether the variant's constraints follow from the weakest condition; `no` if something else suffices too."""
+        if self.weakest is None or not self.weakest.sufficient or not self.weakest.is_necessary:
+            return "unknown"
+        condition = self.weakest.equations
+        own = [Equation(*pair) for pair in self.claim.steps[0].constraints]
+        if all(prove(Context(condition), e.left, e.right).theorem is not None for e in own):
+            return "yes"
+        if any(not self.study.given <= subset for subset in self.study.sorted.sufficient):
+            return "no"
+        if any(part.for_all_inputs for part in self.weakest.conditions):
+            return "unknown"
+        query = small(self.claim).query("the condition holds and a constraint does not", condition, own)
+        return "no" if solver.ask(query).verdict == "sat" else "unknown"
+
+    @property
+    def decided(self) -> bool:
+        """Nothing was left open: no set of choices, no gradient, no query."""
+        sets = self.study.sorted
+        return not (sets.undecided or sets.unexplored or self.liveness.undecided or self.unknown)
 
     @property
     def answers(self) -> tuple[solver.Answer, ...]:
@@ -88,9 +115,22 @@ def constraints(
     Raises VariantError for what cannot be used, and CoverageError where prover and numbers contradict each other.
     """
     claim = claim_of([variant], paper_model(preset))
+    return study_of(claim, preset, seed, vocabulary, limits, known, keep)
+
+
+def study_of(
+    claim: Claim,
+    preset: Preset,
+    seed: int = 0,
+    vocabulary: Sequence[str] = ("zero",),
+    limits: Limits | None = None,
+    known: Sorted | None = None,
+    keep: Keep = lambda found: None,
+) -> Constraints:
+    """Study the constraints of a derived claim about one variant.  Raises CoverageError as `constraints` does."""
     return Constraints(
         claim,
-        tuple(dropped(variant, preset, seed)),
+        tuple(dropped(claim.variants[0], preset, seed)),
         bounded(claim) if claim.growth is not None else None,
         study(claim, vocabulary, seed, limits, known, keep),
         weakest(claim),
@@ -116,22 +156,3 @@ def dropped(variant: Variant, preset: Preset, seed: int = 0) -> Iterator[Dropped
 
 def irredundant(found: Sequence[Dropped]) -> bool:
     return all(one.counterexample is not None for one in found)
-
-
-# ---------------------------------------------------------------- are they the weakest?
-
-
-def is_weakest(found: Constraints) -> Known:
-    """Whether the variant's constraints follow from the weakest condition; `no` if something else suffices too."""
-    if found.weakest is None or not found.weakest.sufficient or not found.weakest.is_necessary:
-        return "unknown"
-    condition = found.weakest.equations
-    own = [Equation(*pair) for pair in found.claim.steps[0].constraints]
-    if all(prove(Context(condition), e.left, e.right).theorem is not None for e in own):
-        return "yes"
-    if any(not found.study.given <= subset for subset in found.study.sorted.sufficient):
-        return "no"
-    if any(part.for_all_inputs for part in found.weakest.conditions):
-        return "unknown"
-    query = small(found.claim).query("the condition holds and a constraint does not", condition, own)
-    return "no" if solver.ask(query).verdict == "sat" else "unknown"

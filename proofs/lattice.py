@@ -119,7 +119,8 @@ class _Search:
                 return subset
         if self.map.check() != z3.sat:
             return None
-        subset = frozenset(i for i in range(self.count) if self.map.model().eval(self.flags[i], True))
+        found = self.map.model()
+        subset = frozenset(i for i, flag in enumerate(self.flags) if not z3.is_false(found[flag]))
         for i in range(self.count):
             if i not in subset and self.is_open(subset | {i}):
                 subset |= {i}

@@ -8,8 +8,9 @@ in numpy at random parameters.  A block that moved is arbitrary from the next st
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 
@@ -41,10 +42,12 @@ from .choices import Pair, by_name, constrained, given
 from .counterexample import Profile, drawn_blocks, drawn_model, grown_eps
 from .goals import Goal, Growth, Proved, prove_growth
 from .kernel import Context, Equation
+from .lattice import Oracle, Sorted, Subset, enumerate_subsets
 from .prover import FIRST_ORDER, prove
 
-PROFILE = Profile({"s": 4, "h": 6, "p": 5, "k": 3, "v": 2, "o": 3}, 2, 2, 2)
-SEEDS = 3
+PROFILE = Profile({"s": 4, "h": 6, "p": 5, "k": 3, "v": 2, "o": 3}, 1, 2, 2)
+SEEDS = 2
+COMPLEX = float_arithmetic(np.complex128)
 t = kernel.FIRST_ORDER
 CLEARLY = 1e-9  # a slope that is zero is zero up to rounding errors, far below this
 
@@ -90,14 +93,15 @@ def liveness(claim: Claim, zeros: frozenset[str] | None = None, seed: int = 0) -
     first: dict[str, int | None] = dict.fromkeys(names)
     still: list[Still] = []
     while True:
-        moving = {name for name in names if name not in state.moved and moves(claim, state, name, seed)}
-        resting = [name for name in names if name not in state.moved | moving]
-        before = derived(claim_about(claim.variants, [at(step, state)]))
+        here, waiting = at(step, state), [name for name in names if name not in state.moved]
+        now = moving(here, waiting, seed)
+        resting = [name for name in waiting if name not in now]
+        before = derived(claim_about(claim.variants, [here]))
         still += [Still(name, state.step, shown(before, name)) for name in resting]
-        first |= dict.fromkeys(moving, state.step)
-        if not moving:
+        first |= dict.fromkeys(now, state.step)
+        if not now:
             return Liveness(first, tuple(still))
-        state = after(step, state, frozenset(moving))
+        state = after(step, state, now)
 
 
 def after(step: Expansion, state: State, moving: frozenset[str]) -> State:
@@ -117,14 +121,18 @@ def at(step: Expansion, state: State) -> Expansion:
 # ---------------------------------------------------------------- a block that moves, in numbers
 
 
-def moves(claim: Claim, state: State, name: str, seed: int) -> bool:
-    """Whether the output has a derivative with respect to a block at random parameters."""
-    step = at(claim.steps[0], state)
-    return any(derivative(step, name, seed + i) > CLEARLY for i in range(SEEDS))
+def moving(step: Expansion, names: Sequence[str], seed: int) -> frozenset[str]:
+    """The blocks with respect to which the output has a derivative, at random parameters that meet the constraints."""
+    found: set[str] = set()
+    for drawing in range(seed, seed + SEEDS):
+        found |= {
+            name for name, size in derivatives(step, [n for n in names if n not in found], drawing) if size > CLEARLY
+        }
+    return frozenset(found)
 
 
-def derivative(step: Expansion, name: str, seed: int) -> float:
-    """The largest change of the output, to first order, as a block moves in a random direction."""
+def derivatives(step: Expansion, names: Sequence[str], seed: int) -> Iterator[tuple[str, float]]:
+    """For each block the largest change of the output, to first order, as it moves in a random direction."""
     rng = np.random.default_rng(seed)
 
     def entries(rows: int, columns: int) -> Array:
@@ -133,10 +141,11 @@ def derivative(step: Expansion, name: str, seed: int) -> float:
     old = drawn_model(PROFILE, entries)
     new = drawn_blocks(step, old, PROFILE, entries, rng)
     if new is None:
-        return 0.0
-    eps = 0.0 if step.old.preset.eps == 0 else 2.0**-10
-    hat = grown(step, old, towards(new, name, rng), float_arithmetic(np.complex128))
-    return float(np.abs(slope(hat, grown_eps(step, old, new, eps))).max())
+        return
+    eps_hat = grown_eps(step, old, new, 0.0 if step.old.preset.eps == 0 else 2.0**-10)
+    for name in names:
+        hat = grown(step, old, towards(new, name, rng), COMPLEX)
+        yield name, float(np.abs(slope(hat, eps_hat)).max())
 
 
 def towards(nested: Nested, name: str, rng: np.random.Generator) -> Nested:
@@ -233,3 +242,25 @@ def perturbed(step: Expansion, name: str) -> Transformer:
 def direction(M: MatrixSymbol) -> MatrixSymbol:
     """D, any matrix of the shape of M."""
     return matrix(f"D~{M.name}", *M.shape)
+
+
+# ---------------------------------------------------------------- every start at once
+
+
+def standstill(claim: Claim, seed: int = 0) -> dict[str, Sorted]:
+    """For each new block the smallest sets of zeros under which it has no gradient, as numpy sees it.
+
+    Zeros can only take gradients away, so these sets say for every start what moves, step by step.
+    """
+    step = claim.steps[0]
+    names = tuple(by_name(step))
+
+    @cache
+    def moved(zeros: Subset) -> frozenset[str]:
+        state = State(1, frozenset(names[i] for i in zeros), (), frozenset())
+        return moving(at(step, state), names, seed)
+
+    def oracle(name: str) -> Oracle:
+        return lambda zeros: "insufficient" if name in moved(zeros) else "sufficient"
+
+    return {name: enumerate_subsets(len(names), oracle(name)) for name in names}

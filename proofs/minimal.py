@@ -33,8 +33,8 @@ class Study:
     witnesses: Mapping[Subset, Counterexample | None]
     given: Subset  # what the variant's own constraints choose
 
-    def texts(self, subset: Subset) -> tuple[str, ...]:
-        return tuple(self.choices[i].text for i in sorted(subset))
+    def labels(self, subset: Subset) -> tuple[str, ...]:
+        return tuple(self.choices[i].label for i in sorted(subset))
 
     @property
     def given_is_minimal(self) -> bool:

@@ -12,8 +12,9 @@ and f(0) = 0 where the kernel says so.  What follows from the facts follows from
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -82,11 +83,16 @@ def smt_lib(query: Query) -> str:
 
 
 def file_name(query: Query) -> str:
-    """A file name for a query: its name with everything but letters and digits as dashes."""
-    return re.sub(r"[^A-Za-z0-9]+", "-", query.name).strip("-").lower() + ".smt2"
+    """A file name for a query: the words of its name, and a digest that tells it from every other.
+
+    >>> file_name(Query("M is not zero, s = 2", ()))
+    'm-is-not-zero-s-2-017996f3.smt2'
+    """
+    words = re.sub(r"[^a-z0-9]+", "-", query.name.lower()).strip("-")[:60].strip("-")
+    return f"{words}-{hashlib.sha256(query.name.encode()).hexdigest()[:8]}.smt2"
 
 
-def write(queries: Sequence[Query], folder: Path) -> None:
+def write(queries: Iterable[Query], folder: Path) -> None:
     """Every query as a file of its own in a folder, which is made where there is none.  Raises OSError."""
     folder.mkdir(parents=True, exist_ok=True)
     for query in queries:

@@ -129,7 +129,7 @@ def necessity(claim: Claim, goal: Goal, condition: Sequence[Equation], pointwise
         here = with_units(claim, units)
         places: list[list[Entries]] = [[solver.matrix]] if pointwise else [list(inputs(n)) for n in INPUTS]
         answers = (solver.ask(holds_without(here, goal, condition, chosen)) for chosen in places)
-        yield Necessary(dict(here.sizes), first_no(answers))
+        yield Necessary({**here.sizes, "E": here.heads}, first_no(answers))
 
 
 def first_no(answers: Iterator[solver.Answer]) -> solver.Answer:

@@ -1,4 +1,4 @@
-"""The command line: `growproof report`, `check`, `verify` and `list`."""
+"""The command line: `growproof report`, `check`, `constraints`, `verify` and `list`."""
 
 from __future__ import annotations
 
@@ -45,6 +45,23 @@ def parser() -> Parser:
     check.add_argument("--html", type=Path, metavar="FILE")
     check.add_argument("--certificate", type=Path, metavar="FILE")
     check.add_argument("--seed", type=seed, default=0)
+    study = command("constraints", run_constraints, "what the initialiser of a variant may do, and what learns")
+    study.add_argument("variant", metavar="VARIANT", help="a catalogue name or a .toml file")
+    study.add_argument("--architecture", metavar="PRESET")
+    study.add_argument("--html", type=Path, metavar="FILE")
+    study.add_argument("--seed", type=seed, default=0)
+    study.add_argument(
+        "--vocabulary",
+        type=vocabulary,
+        default=("zero",),
+        metavar="WORDS",
+        help="what a new block may be: zero, equal, opposite, multiple, separated by commas (default: zero)",
+    )
+    study.add_argument("--limit", type=seed, metavar="N", help="look at no more than N sets of choices")
+    study.add_argument("--seconds", type=float, metavar="S", help="stop looking after S seconds")
+    study.add_argument("--resume", type=Path, metavar="FILE", help="keep what is found in FILE, and go on from there")
+    study.add_argument("--smt", type=Path, metavar="DIR", help="write every query to z3 as SMT-LIB 2")
+    study.add_argument("--cross-check", action="store_true", help="put every query to cvc5 too (an extra)")
     verify = command("verify", run_verify, "re-check a certificate, or all those in a report")
     verify.add_argument("file", type=Path, metavar="FILE")
     command("list", run_list, "the catalogue and the architectures")
@@ -56,6 +73,16 @@ def seed(text: str) -> int:
     if value < 0:
         raise argparse.ArgumentTypeError(f"found {text}, expected a number from 0")
     return value
+
+
+def vocabulary(text: str) -> tuple[str, ...]:
+    from ..proofs.choices import VOCABULARY
+
+    words = tuple(dict.fromkeys(word.strip() for word in text.split(",")))
+    for word in words:
+        if word not in VOCABULARY:
+            raise argparse.ArgumentTypeError(f"found {word!r}, expected some of {', '.join(VOCABULARY)}")
+    return words
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -128,6 +155,15 @@ def run_check(chosen: argparse.Namespace) -> int:
     found = answer_json(answer, outcomes, seconds) if chosen.json else {}
     show(chosen, found, notes)
     return EXIT[answer.verdict]
+
+
+def run_constraints(chosen: argparse.Namespace) -> int:
+    from .study import run
+
+    start = time.perf_counter()
+    found = run(chosen, progress(chosen))
+    show(chosen, found.json(time.perf_counter() - start), found.lines())
+    return found.status
 
 
 def run_verify(chosen: argparse.Namespace) -> int:

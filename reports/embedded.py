@@ -11,8 +11,18 @@ _OPEN = '<script type="application/json" class="certificate">'
 
 
 def embed(certificate: str) -> str:
-    """The element that holds a certificate; JSON has `<` in strings only, and there also as `\\u003c`."""
-    return _OPEN + certificate.replace("<", "\\u003c") + "</script>"
+    """The element that holds a certificate."""
+    return _OPEN + escaped(certificate) + "</script>"
+
+
+def data(json: str) -> str:
+    """The element that holds what a script of the page reads."""
+    return f'<script type="application/json">{escaped(json)}</script>'
+
+
+def escaped(json: str) -> str:
+    """JSON that no text in it can end an element: `<` stands in strings only, and there also as `\\u003c`."""
+    return json.replace("<", "\\u003c")
 
 
 def certificates(page: str) -> list[str]:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from ..proofs.certificate import certificate
 from ..proofs.check import Answer
-from ..proofs.constraints import dropped
 from ..proofs.experiment import Outcome
 from ..symbolic.errors import VariantError
 from .files import written
@@ -54,13 +53,9 @@ def proof_file(path: Path | None, files: ExitStack) -> Callable[[str], None]:
 
 
 def page_of(answer: Answer, outcomes: Sequence[Outcome], seconds: float, seed: int) -> str:
-    """The page of one answer; a single proved variant also shows what each constraint is for."""
+    """The page of one answer."""
     from .page import render
     from .report import one_page
-    from .sections import constraint_of, outcome_row
+    from .sections import outcome_row
 
-    constraints = []
-    if answer.verdict == "proved" and len(answer.variants) == 1:
-        found = dropped(answer.variants[0], answer.preset, seed)
-        constraints = [constraint_of(answer.parts[0], one, ()) for one in found]
-    return render(one_page(answer, [outcome_row(found) for found in outcomes], constraints, seconds))
+    return render(one_page(answer, [outcome_row(found) for found in outcomes], seconds, seed))

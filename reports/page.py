@@ -1,7 +1,7 @@
 """The page: one self-contained HTML file from the view, through the templates.
 
-Everything is inside the file, the mathematics font too, and nothing in it runs: the content security policy
-allows this one style sheet and embedded fonts only.
+Everything is inside the file, the mathematics font too.  The content security policy allows this one style sheet,
+embedded fonts, and the one script of the explorer where a page has one; the page reads the same without it.
 """
 
 import hashlib
@@ -12,7 +12,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from growproof.reports.embedded import embed
+from growproof.reports.embedded import data, embed
 from growproof.reports.mathml import mathml
 from growproof.reports.view import Cell, Math, Page, Picture, Section, Step, Text
 
@@ -21,10 +21,10 @@ _HERE = Path(__file__).parent
 
 def render(page: Page) -> str:
     """The page as HTML."""
-    style = _style()
+    style, script = _style(), _script(page)
     known = {name for name, _ in page.rules}
     template = _environment().get_template("page.html.j2")
-    return template.render(page=page, known=known, style=style, policy=_policy(style))
+    return template.render(page=page, known=known, style=style, script=script, policy=_policy(style, script))
 
 
 @cache
@@ -42,6 +42,7 @@ def _environment() -> Environment:
         "display": lambda latex: Markup(mathml(latex, display=True)),
         "number": number,
         "certificate": lambda json: Markup(embed(json)),
+        "data": lambda json: Markup(data(json)),
     }
     environment.globals |= {"chain": chain, "tally": tally, "wide": wide}
     return environment
@@ -55,10 +56,19 @@ def _style() -> Markup:
     return Markup(sheet.replace("FONT", font))
 
 
-def _policy(style: str) -> str:
-    digest = b64encode(hashlib.sha256(style.encode("utf-8")).digest()).decode("ascii")
-    sources = f"style-src 'sha256-{digest}'; font-src data:"
+def _script(page: Page) -> Markup:
+    """The script of the explorer, if a section has one."""
+    used = any(section.initialiser is not None and section.initialiser.explorer for section in page.sections)
+    return Markup((_HERE / "templates" / "explorer.js").read_text(encoding="utf-8") if used else "")
+
+
+def _policy(style: str, script: str) -> str:
+    sources = f"style-src {_digest(style)}; font-src data:" + (f"; script-src {_digest(script)}" if script else "")
     return f"default-src 'none'; {sources}; base-uri 'none'; form-action 'none'"
+
+
+def _digest(text: str) -> str:
+    return f"'sha256-{b64encode(hashlib.sha256(text.encode('utf-8')).digest()).decode('ascii')}'"
 
 
 def text(content: Text) -> Markup:

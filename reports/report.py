@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ..numeric.evidence import ALL_SIX, Row, evidence
 from ..proofs.check import Answer, check
-from ..proofs.constraints import Dropped, dropped, irredundant
+from ..proofs.constraints import Constraints, study_of
 from ..proofs.findings import Finding, findings
+from ..proofs.lattice import Sorted
+from ..proofs.liveness import standstill
 from ..proofs.statement import plain
 from ..symbolic.architecture import PRESETS
 from ..symbolic.notation import latex
 from ..symbolic.variant import load
 from .answers import counterexample_json
 from .files import written
-from .sections import constraint_of, evidence_row, rules, section, shown, text_of
+from .initialiser import parts_json
+from .sections import evidence_row, rules, section, shown, text_of
+from .starts import with_study
 from .trust import INTRO, TRUST
 from .view import Finding as ShownFinding
 from .view import Mark, NumericRow, Page, Section
@@ -41,7 +45,8 @@ class Expanded:
 
     name: str
     answer: Answer
-    dropped: tuple[Dropped, ...]
+    constraints: Constraints
+    standstill: Mapping[str, Sorted]
     rows: tuple[Row, ...]
 
 
@@ -64,8 +69,8 @@ class Report:
             *(a for f in self.findings for a in f.answers),
         ]
         rows = [*self.together_rows, *(row for one in self.six for row in one.rows)]
-        needed = all(irredundant(one.dropped) for one in self.six)
-        return needed and all(a.verdict != "undecided" for a in answers) and all(row.as_expected for row in rows)
+        studied = all(one.constraints.irredundant and one.constraints.decided for one in self.six)
+        return studied and all(a.verdict != "undecided" for a in answers) and all(row.as_expected for row in rows)
 
 
 def build(seed: int, say: Say) -> Report:
@@ -76,7 +81,9 @@ def build(seed: int, say: Say) -> Report:
         say(name)
         variant = load(name)
         answer = check([variant], preset, seed)
-        six.append(Expanded(name, answer, tuple(dropped(variant, preset, seed)), evidence(name, seed)))
+        studied = study_of(answer.parts[0], preset, seed)
+        still = standstill(answer.parts[0], seed)
+        six.append(Expanded(name, answer, studied, still, evidence(name, seed)))
     say("all six together")
     together = check([load(name) for name in SIX], preset, seed)
     together_rows = evidence(ALL_SIX, seed)
@@ -113,13 +120,12 @@ def page(report: Report) -> Page:
 
 
 def expansion_section(one: Expanded) -> Section:
-    claim = one.answer.parts[0]
-    constraints = [constraint_of(claim, dropped, ()) for dropped in one.dropped]
-    return section(one.answer, one.name, constraints, [evidence_row(row) for row in one.rows])
+    plain = section(one.answer, one.name, [evidence_row(row) for row in one.rows])
+    return with_study(plain, one.constraints, one.standstill)
 
 
 def together_section(report: Report) -> Section:
-    found = section(report.together, "all-six", (), [evidence_row(row) for row in report.together_rows])
+    found = section(report.together, "all-six", [evidence_row(row) for row in report.together_rows])
     return replace(found, title="All six, one after the other")
 
 
@@ -157,25 +163,13 @@ def expansion_json(one: Expanded) -> Json:
         "name": one.name,
         "verdict": one.answer.verdict,
         "steps": steps_of(one.answer),
-        "constraints": {
-            "sufficient": one.answer.verdict == "proved",
-            "irredundant": irredundant(one.dropped),
-            "dropped": [dropped_json(dropped) for dropped in one.dropped],
-        },
+        "constraints": parts_json(one.constraints),
         "numeric": [row_json(row) for row in one.rows],
     }
 
 
 def steps_of(answer: Answer) -> int:
     return answer.claims[-1].step_count
-
-
-def dropped_json(dropped: Dropped) -> Json:
-    found = dropped.counterexample
-    return {
-        "constraint": dropped.text,
-        "counterexample": None if found is None else counterexample_json(found),
-    }
 
 
 def row_json(row: Row) -> Json:
@@ -208,16 +202,27 @@ def finding_json(found: Finding) -> Json:
     }
 
 
-def one_page(answer: Answer, numeric: Sequence[NumericRow], constraints: Sequence[Any], seconds: float) -> Page:
-    """The page of `check --html`: one section."""
-    return Page(
-        title=section_title(answer),
-        intro=INTRO,
-        sections=(section(answer, "answer", constraints, numeric),),
-        rules=rules(),
-        trust=TRUST,
-        seconds=seconds,
-    )
+def one_page(answer: Answer, numeric: Sequence[NumericRow], seconds: float, seed: int) -> Page:
+    """The page of `check --html`: one section; a single proved variant comes with the study of its constraints."""
+    found = section(answer, "answer", numeric)
+    if answer.verdict == "proved" and len(answer.variants) == 1:
+        found = studied(found, study_of(answer.parts[0], answer.preset, seed), seed)
+    return Page(section_title(answer), INTRO, (found,), rules=rules(), trust=TRUST, seconds=seconds)
+
+
+def study_page(found: Constraints, seed: int, seconds: float) -> Page:
+    """The page of `constraints --html`."""
+    answer = check(found.claim.variants, found.claim.steps[0].old.preset, seed)
+    plain = section(answer, "answer")
+    sections = (studied(plain, found, seed),)
+    return Page(section_title(answer), INTRO, sections, rules=rules(), trust=TRUST, seconds=seconds)
+
+
+def studied(plain: Section, found: Constraints, seed: int) -> Section:
+    """With the explorer where every choice is a block at zero and no other constraint is in force."""
+    zeros = all(choice.text == f"{choice.label} = 0" for choice in found.study.choices)
+    zeros = zeros and len(found.dropped) == len(found.study.given) and not found.study.sorted.unexplored
+    return with_study(plain, found, standstill(found.claim, seed) if zeros else None)
 
 
 def section_title(answer: Answer) -> str:

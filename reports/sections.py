@@ -35,7 +35,6 @@ def text_of(sentence: Sentence) -> Text:
 def section(
     answer: Answer,
     identifier: str,
-    constraints: Sequence[Constraint] = (),
     numeric: Sequence[NumericRow] = (),
 ) -> Section:
     """One answer as a section of a page."""
@@ -53,7 +52,6 @@ def section(
         goals=tuple(goal_of(chain) for chain in chains(claim)) if proved else (),
         residual=() if answer.counterexample else tuple(f"{latex(a)} = {latex(b)}" for a, b in answer.residual),
         counterexample=None if answer.counterexample is None else shown(answer.counterexample),
-        constraints=tuple(constraints),
         numeric=tuple(numeric),
         sha256=", ".join(variant.sha256 for variant in answer.variants),
         certificate_json=json.dumps(certificate(answer)) if proved else "",
@@ -184,8 +182,8 @@ def entry_latex(entry: Any) -> str:
 # ---------------------------------------------------------------- constraints and numbers
 
 
-def constraint_of(claim: Claim, dropped: Dropped, checks: Sequence[tuple[Text, Text]]) -> Constraint:
-    """A constraint, what dropping it does, and what else was asked."""
+def constraint_of(claim: Claim, dropped: Dropped) -> Constraint:
+    """A constraint, and what dropping it does."""
     step = claim.steps[0]
     instances = [
         f"{latex(left)} = {latex(right)}"
@@ -194,7 +192,7 @@ def constraint_of(claim: Claim, dropped: Dropped, checks: Sequence[tuple[Text, T
     ]
     found = dropped.counterexample
     role = "needed: without it the function can change" if found else "no counterexample without it was found"
-    return Constraint(", ".join(instances), role, tuple(checks), None if found is None else shown(found))
+    return Constraint(", ".join(instances), role, None if found is None else shown(found))
 
 
 def evidence_row(row: Row) -> NumericRow:

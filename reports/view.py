@@ -87,12 +87,47 @@ class Counterexample:
 
 @dataclass(frozen=True)
 class Constraint:
-    """An initialisation constraint, what was asked about it and what came out."""
+    """An initialisation constraint, what it is for, and what happens without it."""
 
     latex: str
     role: Text
-    checks: tuple[tuple[Text, Text], ...] = ()
     counterexample: Counterexample | None = None
+
+
+@dataclass(frozen=True)
+class Start:
+    """A set of choices for the new blocks, as formulas, with numbers where it is not enough."""
+
+    chosen: Text
+    counterexample: Counterexample | None = None
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What one square asks of the new blocks, and what is known about that."""
+
+    square: str
+    latex: tuple[str, ...]
+    addition: Text
+    status: Text
+
+
+@dataclass(frozen=True)
+class Initialiser:
+    """What an initialiser may do: every start that suffices, the weakest condition, and what learns.
+
+    `explorer` is what the page's script reads: every start, decided beforehand; `blocks` are its switches.
+    """
+
+    verdict: Text
+    bounded: Text
+    enough: tuple[Start, ...]
+    not_enough: tuple[Start, ...]
+    open: tuple[Text, ...]
+    conditions: tuple[Condition, ...]
+    learning: tuple[tuple[str, Text, Text], ...]  # a block, when it moves, how that is known
+    blocks: tuple[str, ...] = ()
+    explorer: str = ""
 
 
 @dataclass(frozen=True)
@@ -126,6 +161,7 @@ class Section:
     residual: tuple[str, ...] = ()
     counterexample: Counterexample | None = None
     constraints: tuple[Constraint, ...] = ()
+    initialiser: Initialiser | None = None
     numeric: tuple[NumericRow, ...] = ()
     sha256: str = ""
     certificate_json: str = ""

@@ -113,7 +113,8 @@ def evaluate(term: Expr, values: Values, arithmetic: Arithmetic) -> Array:
             case Transpose():
                 return value(term.arg).T
             case BlockMatrix():
-                return np.block([[value(block) for block in row] for row in block_rows(term)])
+                rows = [np.concatenate([value(block) for block in row], axis=1) for row in block_rows(term)]
+                return np.concatenate(rows)
             case Act():
                 return arithmetic.act(term.name, value(term.arg))
             case Softmax():

@@ -9,6 +9,7 @@ the docstring and its own ``_latex``.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from itertools import pairwise
 
 from sympy import Expr, MatrixSymbol, Mul, S, Symbol, Tuple, expand, sympify
@@ -155,6 +156,7 @@ def blocks(rows: Sequence[Sequence[MatrixExpr]]) -> MatrixExpr:
     return BlockMatrix([list(row) for row in rows])
 
 
+@lru_cache(maxsize=16384)
 def block_rows(term: MatrixExpr) -> tuple[tuple[MatrixExpr, ...], ...]:
     """The rows of blocks of a term; a term that is no block matrix is its own only block."""
     if not isinstance(term, BlockMatrix):
@@ -380,7 +382,7 @@ NODES = (Act, Softmax, Diag, RowScale, Norm, Hadamard, Kron, HeadSum, Stack)
 def children(term: Expr) -> tuple[Expr, ...]:
     """The matrix sub-terms that a rule may rewrite, in order; a Stack shows its start only."""
     if isinstance(term, BlockMatrix):
-        return tuple(term.blocks.flat())
+        return tuple(block for row in block_rows(term) for block in row)
     if isinstance(term, (MatMul, MatAdd, Transpose)):
         return term.args
     if isinstance(term, (Hadamard, Kron)):

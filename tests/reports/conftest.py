@@ -4,15 +4,18 @@ import pytest
 
 from growproof.reports.view import (
     Cell,
+    Condition,
     Constraint,
     Counterexample,
     Finding,
     Goal,
+    Initialiser,
     Math,
     NumericRow,
     Page,
     Picture,
     Section,
+    Start,
     Step,
     Value,
 )
@@ -67,6 +70,23 @@ COUNTEREXAMPLE = Counterexample(
     difference=("the output changes by ", Math(r"\frac{3}{2}")),
     first_divergence=("The models part at ", Math(r"\operatorname{MLP}(X)"), ", column 2."),
     replay="Replayed by numpy in float64: largest difference 1.5.",
+)
+
+INITIALISER = Initialiser(
+    verdict="The constraints are sufficient, each is needed, and they are not the weakest condition.",
+    bounded=("z3 at s = 2: they leave ", Math(M1), " free to be other than zero."),
+    enough=(Start((Math(f"{M2} = 0"),)), Start((Math(f"{M1} = 0"), ", ", Math(f"{MB} = 0")))),
+    not_enough=(Start((Math(M1), ", ", Math(M2)), COUNTEREXAMPLE), Start((Math(MB), ", ", Math(M2)))),
+    open=("z3 gave up within its limits: a query",),
+    conditions=(
+        Condition("MLP", (f"{relu(f'Y {M1} + 1_{{s}} {MB}')} {M2} = 0",), ("for every ", Math("Y")), "Sufficient."),
+    ),
+    learning=((M2, "at step 1", "a derivative in numpy"), (M1, "never", "proved"), (MB, "undecided", "unknown")),
+    blocks=(M1, MB, M2),
+    explorer=(
+        '{"blocks": ["M_W_l1", "M_b_l1", "</script><b>"], "given": [2], "enough": [[2], [0, 1]],'
+        ' "notEnough": [[1], [0]], "still": [[[2], [0, 1]], [[2], [0, 1]], [[0, 1]]]}'
+    ),
 )
 
 RULES = (
@@ -145,14 +165,10 @@ MLP = Section(
         Constraint(
             f"{M2} = 0",
             "sufficient, irredundant",
-            (
-                ("Sufficient", "proved for all sizes; unsatisfiable negation for all sizes up to 3"),
-                ("Irredundant", "the function can change without it"),
-                ("Satisfiable", "yes, with every other new block arbitrary"),
-            ),
             COUNTEREXAMPLE,
         ),
     ),
+    initialiser=INITIALISER,
     numeric=NUMERIC,
     sha256="9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
     certificate_json='{"variant": "name = \\"</script><b>\\"", "format": 1}',

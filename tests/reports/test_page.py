@@ -1,7 +1,9 @@
 """The page as text: whole, escaped, self-contained, and with its certificates inside."""
 
+import hashlib
 import json
 import re
+from base64 import b64encode
 from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -12,7 +14,7 @@ from growproof.reports.embedded import certificates, embed
 from growproof.reports.page import render
 from growproof.reports.view import Math, Page, Section
 
-VOID = {"meta", "br", "hr", "mspace"}
+VOID = {"meta", "br", "hr", "input", "mspace"}
 
 
 class Outline(HTMLParser):
@@ -60,17 +62,31 @@ def test_nothing_is_fetched(html: str, outline: Outline) -> None:
         assert attributes.get("href", "#").startswith("#")
 
 
-def test_nothing_runs(outline: Outline) -> None:
-    for tag, attributes in outline.elements:
-        assert tag != "script" or attributes == {"type": "application/json", "class": "certificate"}
+def scripts(outline: Outline) -> list[dict[str, str | None]]:
+    return [attributes for tag, attributes in outline.elements if tag == "script"]
+
+
+def test_nothing_runs_but_the_explorer(outline: Outline) -> None:
+    assert [found for found in scripts(outline) if found.get("type") != "application/json"] == [{}]
+    for _, attributes in outline.elements:
         assert not any(name.startswith("on") or name == "style" for name in attributes)
 
 
-def test_the_policy_allows_this_style_and_embedded_fonts_only(outline: Outline) -> None:
+def test_a_page_without_explorer_runs_nothing(page: Page) -> None:
+    still = replace(page, sections=tuple(replace(section, initialiser=None) for section in page.sections))
+    html = render(still)
+    assert all(found.get("type") == "application/json" for found in scripts(Outline(html)))
+    assert "script-src" not in html
+
+
+def test_the_policy_allows_this_style_this_script_and_embedded_fonts_only(html: str, outline: Outline) -> None:
     policies = [found["content"] for _, found in outline.elements if "http-equiv" in found]
     assert len(policies) == 1
     assert policies[0].startswith("default-src 'none'; style-src 'sha256-")
     assert "unsafe" not in policies[0]
+    script = html.rpartition("<script>")[2].partition("</script>")[0]
+    digest = b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
+    assert f"script-src 'sha256-{digest}'" in policies[0]
 
 
 def test_names_and_files_of_users_are_escaped(html: str, outline: Outline) -> None:

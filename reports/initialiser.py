@@ -1,0 +1,241 @@
+"""What the initialiser may do, as JSON and as lines of text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from ..proofs.constraints import Constraints
+from ..proofs.cross import Second
+from ..proofs.kernel import Equation
+from ..proofs.lattice import Subset
+from ..proofs.liveness import Liveness
+from ..proofs.statement import Formula, Sentence, equation, formula, plain
+from ..proofs.weakest import Condition, Necessary
+from ..symbolic.notation import latex
+from ..symbolic.terms import (
+    Expr,
+    MatMul,
+    MatrixExpr,
+    MatrixSymbol,
+    RowScale,
+    Transpose,
+    children,
+    matrix,
+    product,
+    rebuild,
+)
+from .answers import counterexample_json, matrix_text, sizes_of
+
+FORMAT = "growproof constraints 1"
+Json = dict[str, Any]
+
+
+def constraints_json(found: Constraints, seconds: float) -> Json:
+    """The fields of `constraints --json`."""
+    variant, sets = found.claim.variants[0], found.study.sorted
+    return {
+        "format": FORMAT,
+        "variant": {"name": variant.name, "source": variant.source, "sha256": variant.sha256},
+        "architecture": found.claim.steps[0].old.preset.name,
+        **parts_json(found),
+        "unexplored": sets.unexplored,
+        "unsatisfiable": [labels(found, subset) for subset in sets.unsatisfiable],
+        "witnesses": [
+            {"choices": labels(found, subset), "counterexample": counterexample_json(witness) if witness else None}
+            for subset, witness in found.study.witnesses.items()
+        ],
+        "queries": [{"name": a.query.name, "file": a.file_name, "verdict": a.verdict} for a in found.answers],
+        "seconds": round(seconds, 3),
+    }
+
+
+def parts_json(found: Constraints) -> Json:
+    """What is known about the constraints, for one variant or within a report."""
+    sets = found.study.sorted
+    return {
+        "sufficient": found.sufficient,
+        "irredundant": found.irredundant,
+        "satisfiable": found.satisfiable,
+        "free": list(found.bounded.free) if found.bounded is not None else [],
+        "minimal_sets": [labels(found, subset) for subset in sets.sufficient],
+        "maximal_insufficient": [labels(found, subset) for subset in sets.insufficient],
+        "undecided": [labels(found, subset) for subset in sets.undecided],
+        "dropped": [
+            {"constraint": one.text, "counterexample": one.counterexample and counterexample_json(one.counterexample)}
+            for one in found.dropped
+        ],
+        "weakest": [condition_json(found, part) for part in (found.weakest.conditions if found.weakest else ())],
+        "is_weakest": found.is_weakest,
+        "liveness": dict(found.liveness.first),
+        "liveness_undecided": list(found.liveness.undecided),
+    }
+
+
+def labels(found: Constraints, subset: Subset) -> list[str]:
+    return list(found.study.labels(subset))
+
+
+def condition_json(found: Constraints, condition: Condition) -> Json:
+    assert found.weakest is not None
+    return {
+        "square": condition.square,
+        "condition": plain(condition_sentence(condition)),
+        "latex": [equation(short(e.left), short(e.right)).latex for e in condition.equations],
+        "sufficient": "all sizes" if found.weakest.sufficient else "undecided",
+        "necessary": plain(necessity_sentence(condition)),
+    }
+
+
+# ---------------------------------------------------------------- sentences
+
+
+def condition_sentence(condition: Condition) -> Sentence:
+    """The equations of a condition, with every normalised stream written Y."""
+    parts: list[str | Formula] = []
+    for i, one in enumerate(condition.equations):
+        parts += [", " if i else "", equation(short(one.left), short(one.right))]
+    return (*parts, *((" for every normalised stream ", formula(NORMALISED)) if condition.for_all_inputs else ()))
+
+
+NORMALISED = MatrixSymbol("Y", 1, 1)  # only its name is shown
+
+
+def short(term: Expr) -> Expr:
+    """The term with D(X X') X, a stream whose rows are normalised, written Y."""
+    if isinstance(term, MatMul):
+        return product(*shortened(list(term.args)))
+    parts = children(term)
+    return rebuild(term, [short(part) for part in parts]) if parts else term
+
+
+def shortened(factors: list[Expr]) -> Iterator[Expr]:
+    while factors:
+        first, *rest = factors
+        if rest and isinstance(first, RowScale) and isinstance(rest[0], MatrixSymbol):
+            yield normalised(rest[0])
+            factors = rest[1:]
+        elif rest and isinstance(rest[0], Transpose) and isinstance(rest[0].arg, RowScale):
+            yield Transpose(normalised(first.arg))
+            factors = rest[1:]
+        else:
+            yield short(first) if first.is_Matrix else first
+            factors = rest
+
+
+def normalised(X: MatrixExpr) -> MatrixSymbol:
+    return matrix("Y", X.rows, X.cols)
+
+
+def necessity_sentence(condition: Condition) -> Sentence:
+    """Where z3 finds nothing weaker, with the sizes."""
+    places = "; ".join(sizes_text(found) for found in condition.necessary)
+    if condition.is_necessary:
+        return (f"nothing weaker at {places} (z3)",)
+    said = ", ".join(f"{found.answer.verdict} at {sizes_text(found)}" for found in condition.necessary)
+    return (f"not decided: z3 says {said}",)
+
+
+def sizes_text(found: Necessary) -> str:
+    return ", ".join(f"{name} = {size}" for name, size in found.sizes.items())
+
+
+ENOUGH = {True: "sufficient", False: "not proved sufficient"}
+NEEDED = {True: "each is needed", False: "not each is shown to be needed"}
+WEAKEST = {
+    "yes": "they are the weakest condition",
+    "no": "they are not the weakest condition",
+    "unknown": "whether they are the weakest condition is not decided",
+}
+
+
+def verdict_text(found: Constraints) -> str:
+    """In one line: sufficient, irredundant, weakest."""
+    if not found.dropped:
+        return f"there are no constraints, which is {ENOUGH[found.sufficient]}"
+    return (
+        f"the constraints are {ENOUGH[found.sufficient]}, {NEEDED[found.irredundant]}, and {WEAKEST[found.is_weakest]}"
+    )
+
+
+# ---------------------------------------------------------------- text
+
+
+def constraints_text(found: Constraints) -> Iterator[str]:
+    """What a reader at a terminal wants to know."""
+    yield f"{found.claim.variants[0].name}: {verdict_text(found)}."
+    for one in found.dropped:
+        yield f"  without {one.text}: {'the function can change' if one.counterexample else 'no counterexample found'}"
+    yield from sets_text(found)
+    for condition in found.weakest.conditions if found.weakest is not None else ():
+        assert found.weakest is not None
+        yield f"  weakest for {condition.square}: {plain(condition_sentence(condition))}"
+        sufficient = (
+            "sufficient for all sizes" if found.weakest and found.weakest.sufficient else "not proved sufficient"
+        )
+        yield f"    {sufficient}; {plain(necessity_sentence(condition))}"
+    yield from liveness_text(found.liveness)
+    for answer in found.unknown:
+        yield f"  undecided by z3 within its limits: {answer.query.name} ({answer.file_name})"
+
+
+def sets_text(found: Constraints) -> Iterator[str]:
+    sets = found.study.sorted
+    yield "  enough, whatever the other new blocks are (every smallest set):"
+    yield from (f"    {set_text(found, subset)}" for subset in sets.sufficient)
+    yield "  not enough (every largest set, by what it leaves out), with numbers:"
+    for subset in sets.insufficient:
+        witness = found.study.witnesses[subset]
+        yield f"    {rest_text(found, subset)}" + (f"; {witness_text(witness)}" if witness is not None else "")
+    for subset in sets.undecided:
+        yield f"  undecided: {set_text(found, subset)}"
+    for subset in sets.unsatisfiable:
+        yield f"  cannot be met: {set_text(found, subset)}"
+    if sets.unexplored:
+        yield "  a limit was reached: other sets were not looked at"
+
+
+def set_text(found: Constraints, subset: Subset) -> str:
+    return ", ".join(found.study.choices[i].text for i in sorted(subset)) or "nothing"
+
+
+def rest_text(found: Constraints, subset: Subset) -> str:
+    """What a largest set does not choose."""
+    return "without " + ", ".join(choice.text for i, choice in enumerate(found.study.choices) if i not in subset)
+
+
+def witness_text(witness: Any) -> str:
+    from ..proofs.trace import trace
+
+    end = trace(witness).values[-1]
+    sizes = ", ".join(f"{name} = {size}" for name, size in sizes_of(witness).items())
+    return f"at {sizes} the output {matrix_text(end.original)} becomes {matrix_text(end.expanded)}"
+
+
+def liveness_text(found: Liveness) -> Iterator[str]:
+    """The new blocks in the order in which they move."""
+    steps = sorted({step for step in found.first.values() if step is not None})
+    for step in steps:
+        yield f"  gradient step {step} moves {', '.join(name for name, first in found.first.items() if first == step)}"
+    dead = [name for name, first in found.first.items() if first is None and name not in found.undecided]
+    if dead:
+        yield f"  never moves: {', '.join(dead)} (with relu'(0) = 0)"
+    if found.undecided:
+        yield f"  no gradient seen, none ruled out: {', '.join(found.undecided)}"
+
+
+def second_text(opinions: list[Second]) -> Iterator[str]:
+    """What cvc5 makes of what z3 was asked."""
+    agree = sum(one.first.verdict == one.verdict for one in opinions)
+    yield f"  cvc5 agrees on {agree} of {len(opinions)} queries"
+    for one in opinions:
+        if one.disagrees:
+            yield f"  cvc5 disagrees: {one.first.query.name}: z3 says {one.first.verdict}, cvc5 {one.verdict}"
+
+
+def condition_latex(condition: Condition) -> tuple[str, ...]:
+    return tuple(shown(e) for e in condition.equations)
+
+
+def shown(one: Equation) -> str:
+    return f"{latex(short(one.left))} = 0"

@@ -1,0 +1,139 @@
+"""From a study of the constraints to the view: starts that suffice or not, conditions, what learns, the explorer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from ..proofs.bounded import Bounded
+from ..proofs.constraints import Constraints
+from ..proofs.lattice import Sorted, Subset
+from ..proofs.liveness import Liveness
+from ..proofs.statement import formula
+from ..symbolic.notation import latex, name_latex
+from .initialiser import (
+    NORMALISED,
+    condition_latex,
+    necessity_sentence,
+    verdict_text,
+)
+from .sections import constraint_of, shown, text_of
+from .view import Condition, Initialiser, Math, Section, Start, Text
+
+
+def with_study(section: Section, found: Constraints, standstill: Mapping[str, Sorted] | None) -> Section:
+    """A section with each constraint's purpose, and with what the initialiser may do."""
+    purposes = tuple(constraint_of(found.claim, dropped) for dropped in found.dropped)
+    return replace(section, constraints=purposes, initialiser=initialiser(found, standstill))
+
+
+def initialiser(found: Constraints, standstill: Mapping[str, Sorted] | None) -> Initialiser:
+    """The view of a study; `standstill` feeds the explorer, which is left out without it."""
+    sets = found.study.sorted
+    return Initialiser(
+        verdict=f"{verdict_text(found)[0].upper()}{verdict_text(found)[1:]}.",
+        bounded=bounded_text(found.bounded) if found.bounded is not None else "",
+        enough=tuple(Start(chosen(found, subset)) for subset in sets.sufficient),
+        not_enough=tuple(
+            Start(left(found, subset), shown(witness) if witness is not None else None)
+            for subset, witness in found.study.witnesses.items()
+        ),
+        open=tuple(open_sets(found)),
+        conditions=tuple(conditions(found)),
+        learning=tuple(learning(found.liveness)),
+        blocks=tuple(name_latex(choice.label) for choice in found.study.choices),
+        explorer=json.dumps(explorer(found, standstill)) if standstill is not None else "",
+    )
+
+
+def bounded_text(found: Bounded) -> Text:
+    """What z3 says about the constraints at small sizes."""
+    sizes = ", ".join(f"{name} = {size}" for name, size in found.sizes.items())
+    broken = "no numbers meet them and break a square" if found.sufficient else "not every square is decided"
+    free: list[str | Math] = []
+    for name in found.free:
+        free += [", "] * bool(free) + [Math(name_latex(name))]
+    rest = ("they leave ", *free, " free to be other than zero") if free else ("they force every new block to zero",)
+    return (f"z3 at {sizes}: {broken}; ", *(rest if found.nonzero else ("there is no new block",)), ".")
+
+
+def chosen(found: Constraints, subset: Subset) -> Text:
+    """The equations of a set of choices; a block that is zero by an equation for its declared name."""
+    parts: list[str | Math] = []
+    for i in sorted(subset):
+        parts += [", "] * bool(parts) + [Math(choice_latex(found, i))]
+    return tuple(parts) or "nothing at all"
+
+
+def left(found: Constraints, subset: Subset) -> Text:
+    """The blocks that a set leaves free."""
+    names = [choice.label for i, choice in enumerate(found.study.choices) if i not in subset]
+    parts: list[str | Math] = []
+    for name in names:
+        parts += [", "] * bool(parts) + [Math(name_latex(name))]
+    return tuple(parts)
+
+
+def choice_latex(found: Constraints, i: int) -> str:
+    choice = found.study.choices[i]
+    if choice.text == f"{choice.label} = 0":
+        return f"{name_latex(choice.label)} = 0"
+    (first, second), *_ = choice.pairs
+    return f"{latex(first)} = {latex(second)}"
+
+
+def open_sets(found: Constraints) -> Iterator[Text]:
+    sets = found.study.sorted
+    yield from ((*as_parts(chosen(found, subset)), ": neither proved nor refuted") for subset in sets.undecided)
+    yield from ((*as_parts(chosen(found, subset)), ": cannot be met") for subset in sets.unsatisfiable)
+    yield from (f"z3 gave up within its limits: {answer.query.name}" for answer in found.unknown)
+    if sets.unexplored:
+        yield "A limit was reached before every set was looked at."
+
+
+def as_parts(text: Text) -> tuple[str | Math, ...]:
+    return (text,) if isinstance(text, str) else text
+
+
+def conditions(found: Constraints) -> Iterator[Condition]:
+    for one in found.weakest.conditions if found.weakest is not None else ():
+        enough = found.weakest is not None and found.weakest.sufficient
+        yield Condition(
+            one.square,
+            condition_latex(one),
+            ("for every normalised stream ", Math(formula(NORMALISED).latex)) if one.for_all_inputs else "",
+            (
+                f"{'Sufficient, proved for all sizes' if enough else 'Not proved to be sufficient'}; ",
+                *text_of(necessity_sentence(one)),
+                ".",
+            ),
+        )
+
+
+def learning(found: Liveness) -> Iterator[tuple[str, Text, Text]]:
+    """Every new block in the order in which it moves."""
+    last = max((step for step in found.first.values() if step is not None), default=0) + 1
+    for name, step in sorted(found.first.items(), key=lambda entry: entry[1] or last):
+        yield (name_latex(name), *when(found, name, step))
+
+
+def when(found: Liveness, name: str, step: int | None) -> tuple[Text, Text]:
+    if name in found.undecided:
+        return "undecided", "numpy sees no gradient, and the prover cannot rule one out"
+    if step is None:
+        return "never", "no gradient to first order in any reachable state, proved"
+    seen = "a derivative in numpy at random parameters"
+    return f"at step {step}", seen if step == 1 else f"no gradient before, proved; then {seen}"
+
+
+def explorer(found: Constraints, standstill: Mapping[str, Sorted]) -> dict[str, object]:
+    """Every start at once: which zeros preserve the function, which do not, and under which each block stands still."""
+    sets = found.study.sorted
+    return {
+        "blocks": [choice.label for choice in found.study.choices],
+        "given": sorted(found.study.given),
+        "enough": [sorted(subset) for subset in sets.sufficient],
+        "notEnough": [sorted(subset) for subset in found.study.witnesses],
+        "still": [[sorted(subset) for subset in standstill[c.label].sufficient] for c in found.study.choices],
+    }
