@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -75,16 +76,22 @@ def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
     return run
 
 
-@pytest.fixture
-def process(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
-    """The command line in a process of its own, which starts in the test's folder."""
+@pytest.fixture(scope="session")
+def start() -> Callable[..., subprocess.Popen[str]]:
+    """The command line in a process of its own, which starts in a folder."""
 
-    def start(*arguments: str | Path, **options: object) -> subprocess.Popen[str]:
+    def start(folder: Path, *arguments: str | Path, **options: object) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "growproof", *map(str, arguments)]
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": tmp_path}
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": folder}
         return subprocess.Popen(command, **pipes | options)
 
     return start
+
+
+@pytest.fixture
+def process(start: Callable[..., subprocess.Popen[str]], tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
+    """The command line in a process of its own, which starts in the test's folder."""
+    return partial(start, tmp_path)
 
 
 @pytest.fixture
