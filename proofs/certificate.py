@@ -9,18 +9,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from ..symbolic.architecture import paper_model
 from ..symbolic.errors import VariantError
+from ..symbolic.expand import Expansion
 from ..symbolic.notation import text
 from ..symbolic.terms import Expr, ShapeError
 from ..symbolic.variant import loads
 from .check import Answer, Claim, claim_shell, composed, preset_named
+from .check import chain as expanded
 from .goals import Goal, Proved, context_of, goals
 from .kernel import Context, KernelError, Position, Step, apply, derive, meet
 from .prover import Derivation
-from .statement import plain, statement
+from .statement import assumptions, meaning, plain, statement
 
 FORMAT = "growproof certificate 1"
 Json = dict[str, Any]
@@ -51,9 +54,13 @@ def certificate(answer: Answer) -> Json:
 def claim_json(claim: Claim, order: Sequence[str]) -> Json:
     return {
         "variants": [order.index(variant.sha256) for variant in claim.variants],
-        "statement": " ".join(plain(line) for line in statement(claim)),
+        "statement": stated(claim.steps),
         "goals": [goal_json(claim, proved, claim.goals[:i]) for i, proved in enumerate(claim.goals)],
     }
+
+
+def stated(steps: Sequence[Expansion]) -> str:
+    return " ".join(plain(line) for line in statement(steps))
 
 
 def goal_json(claim: Claim, proved: Proved, earlier: Sequence[Proved]) -> Json:
@@ -88,27 +95,45 @@ def steps_json(context: Context, term: Expr, steps: Sequence[Step]) -> list[Json
 # ---------------------------------------------------------------- checking
 
 
-def verify(found: object) -> tuple[str, ...]:
-    """Re-check a certificate; the statements that it proves, the composed one last.
+@dataclass(frozen=True)
+class Held:
+    """What a certificate proves: about which variants, on which architecture, under which assumptions."""
+
+    statement: str
+    architecture: str
+    assumptions: tuple[str, ...]
+    variants: tuple[tuple[str, ...], ...]  # what each variant does, line by line
+
+
+def verify(found: object) -> Held:
+    """Re-check a certificate and say what it proves.
 
     Raises CertificateError at the first thing that is not as it must be.
     """
     if not isinstance(found, dict) or found.get("format") != FORMAT:
         raise CertificateError(f"this is no certificate: found no format {FORMAT!r}")
     try:
-        rebuilt, statements = replayed(found)
+        rebuilt, answer = replayed(found)
     except (KernelError, ShapeError, VariantError) as error:
         raise CertificateError(str(error)) from None
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, AssertionError) as error:
         raise CertificateError(f"the certificate is malformed: {type(error).__name__}: {error}") from None
+    except (RecursionError, MemoryError) as error:
+        raise CertificateError(f"the certificate is too large: {type(error).__name__}") from None
     where = difference(rebuilt, found, "certificate")
     if where is not None:
         raise CertificateError(where)
-    return statements
+    distinct = {variant.sha256: variant for variant in answer.variants}
+    return Held(
+        stated(answer.steps),
+        answer.preset.name,
+        tuple(plain(line) for line in assumptions(answer)),
+        tuple(meaning(variant) for variant in distinct.values()),
+    )
 
 
-def replayed(found: Mapping[str, Any]) -> tuple[Json, tuple[str, ...]]:
-    """The certificate that the kernel makes of the variants' text and the steps, and what it proves."""
+def replayed(found: Mapping[str, Any]) -> tuple[Json, Answer]:
+    """The certificate that the kernel makes of the variants' text and the steps, and the answer that it is about."""
     variants = [loads(entry["text"], f"{entry['name']} (in the certificate)") for entry in found["variants"]]
     preset = preset_named(found["architecture"])
     chain = [variants[checked_index(i, variants)] for i in found["chain"]]
@@ -126,10 +151,10 @@ def replayed(found: Mapping[str, Any]) -> tuple[Json, tuple[str, ...]]:
     if direct is None and composition is None:
         raise CertificateError("the claims do not make up the chain")
     parts = tuple(by_text[sha] for sha in whole if sha in by_text)
-    answer = Answer(tuple(chain), preset, "proved", parts, direct if len(chain) > 1 else None, composition, None)
+    steps, direct = expanded(chain, base), direct if len(chain) > 1 else None
+    answer = Answer(tuple(chain), preset, "proved", parts, direct, composition, None, steps)
     order = [variant.sha256 for variant in variants]
-    rebuilt = certificate(answer) | {"claims": [claim_json(claim, order) for claim in claims]}
-    return rebuilt, tuple(" ".join(plain(line) for line in statement(claim)) for claim in claims)
+    return certificate(answer) | {"claims": [claim_json(claim, order) for claim in claims]}, answer
 
 
 def checked_index(i: object, items: Sequence[object]) -> int:

@@ -12,7 +12,8 @@ their slope, and a theorem says that both sides agree to first order.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass
+from functools import lru_cache
 from itertools import pairwise
 from math import prod
 
@@ -39,6 +40,8 @@ from ..symbolic.terms import (
     blocks,
     children,
     eye,
+    families,
+    free,
     is_scalar,
     product,
     rebuild,
@@ -105,17 +108,33 @@ class Theorem:
 
 @dataclass(frozen=True)
 class Context:
-    """What a derivation may use: hypotheses, theorems under the same hypotheses, and the generic stream X."""
+    """What a derivation may use: hypotheses, theorems under the same hypotheses, and the generic stream X.
+
+    X stands for every matrix of its shape, in a lemma and in a hypothesis alike.
+    """
 
     hypotheses: tuple[Equation, ...] = ()
     lemmas: tuple[Theorem, ...] = ()
-    stream: MatrixSymbol | None = None  # in a lemma this stands for every matrix of its shape
+    stream: MatrixSymbol | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "hypotheses", tuple(self.hypotheses))
+        object.__setattr__(self, "lemmas", genuine(self.lemmas))
+        if any(lemma.hypotheses != self.hypotheses for lemma in self.lemmas):
+            raise KernelError("a lemma was proved under other hypotheses")
+
+
+def genuine(theorems: Sequence[Theorem]) -> tuple[Theorem, ...]:
+    """The theorems, if that is what they are."""
+    if any(type(theorem) is not Theorem for theorem in theorems):
+        raise KernelError("what is called a theorem is none")
+    return tuple(theorems)
 
 
 def derive(context: Context, start: Expr, steps: Sequence[Step]) -> Theorem:
     """start = what the steps make of it.  Raises KernelError at the first step that no rule allows."""
-    if any(lemma.hypotheses != context.hypotheses for lemma in context.lemmas):
-        raise KernelError("a lemma was proved under other hypotheses")
+    if not well_formed(start):
+        raise KernelError(f"the constructors did not make {start}")
     term = start
     for step in steps:
         term = apply(context, term, step)
@@ -124,11 +143,23 @@ def derive(context: Context, start: Expr, steps: Sequence[Step]) -> Theorem:
 
 def meet(left: Theorem, right: Theorem) -> Theorem:
     """From a = c and b = c conclude a = b."""
+    left, right = genuine((left, right))
     if left.hypotheses != right.hypotheses:
         raise KernelError("the two sides were derived under different hypotheses")
     if left.right != right.right:
         raise KernelError(f"the two sides do not meet: {left.right} and {right.right}")
     return Theorem(left.hypotheses, left.left, right.left, _KEY)
+
+
+@lru_cache(maxsize=65536)
+def well_formed(term: Expr) -> bool:
+    """Whether the constructors make this very term of its parts, and its scalars are free of matrices."""
+    if isinstance(term, Stack):
+        return all(map(well_formed, (term.arg, term.body, *term.inserted)))
+    parts = children(term)
+    if any(is_scalar(part) and part.has(MatrixSymbol) for part in parts):
+        return False
+    return all(is_scalar(part) or well_formed(part) for part in parts) and (not parts or rebuild(term, parts) == term)
 
 
 def apply(context: Context, term: Expr, step: Step) -> Expr:
@@ -138,7 +169,10 @@ def apply(context: Context, term: Expr, step: Step) -> Expr:
     rule = RULES[step.rule]
 
     def rewritten(subterm: Expr) -> Expr:
-        result = rule(context, subterm, step.argument)
+        try:
+            result = rule(context, subterm, step.argument)
+        except (TypeError, ValueError) as error:
+            raise KernelError(f"the rule {step.rule!r} cannot be used with {step.argument}: {error}") from None
         if result is None:
             raise KernelError(f"the rule {step.rule!r} does not apply to {subterm}")
         if not (same_size(result.rows, subterm.rows) and same_size(result.cols, subterm.cols)):
@@ -158,17 +192,21 @@ def replace(term: Expr, positions: Sequence[Position], rewritten: Callable[[Expr
     runs = sorted((p[0] for p in positions if p and isinstance(p[0], tuple)), reverse=True)
     inner: dict[int, list[Position]] = {}
     for position in positions:
-        if not position or (isinstance(position[0], tuple) and len(position) > 1):
+        if not position or (isinstance(position[0], tuple) and (len(position) > 1 or len(position[0]) != 2)):
             raise KernelError("positions overlap, or go on below a run")
+        if not isinstance(position[0], (int, tuple)):
+            raise KernelError(f"a position is a number or a run of two, not {position[0]!r}")
         if isinstance(position[0], int):
             inner.setdefault(position[0], []).append(position[1:])
+    if any(not 0 <= i < j <= len(parts) for i, j in runs):
+        raise KernelError("a run of factors or summands lies outside the term")
     taken = [i for run in runs for i in range(*run)] + list(inner)
     if len(set(taken)) != len(taken) or any(not 0 <= i < len(parts) for i in taken):
         raise KernelError("positions overlap or lie outside the term")
     for i, below in inner.items():
         parts[i] = replace(parts[i], below, rewritten)
     for i, j in runs:
-        if not isinstance(term, (MatMul, MatAdd)) or any(is_scalar(part) for part in parts[i:j]) or j - i < 1:
+        if not isinstance(term, (MatMul, MatAdd)) or any(is_scalar(part) for part in parts[i:j]):
             raise KernelError("a run of factors or summands lies in no product or sum")
         parts[i:j] = [rewritten((product if isinstance(term, MatMul) else total)(*parts[i:j]))]
     return rebuild(term, parts)
@@ -209,11 +247,9 @@ def hypothesis(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr 
     index, *form = argument
     if not 0 <= index < len(context.hypotheses):
         return None
-    equation = context.hypotheses[index]
-    found = solved(equation, *form) if form else equation
-    if found is None:
+    equation = oriented(context.hypotheses[index], form)
+    if equation is None:
         return None
-    equation = found
     if term == equation.left:
         return equation.right
     if transposed(term) == equation.left or term == transpose_word(equation.left):
@@ -221,15 +257,35 @@ def hypothesis(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr 
     return None
 
 
+def oriented(equation: Equation, form: Sequence[int]) -> Equation | None:
+    """A constraint as it stands, or solved for the term that the form names."""
+    return solved(equation, *form) if form else equation
+
+
 def solved(equation: Equation, index: int) -> Equation | None:
-    """a A + B = C  as  A = (1/a) C - (1/a) B        for a number a that is not zero, else None"""
-    terms = equation.left.args if isinstance(equation.left, MatAdd) else (equation.left,)
+    """a A + B = C  as  A = (1/a) C - (1/a) B        for any term of either side, a number a that is not zero"""
+    terms = summands(equation)
     if not 0 <= index < len(terms) or not split(terms[index])[0].is_nonzero:
         return None
     a, A = split(terms[index])
-    rest = [product(-1 / a, term) for i, term in enumerate(terms) if i != index]
-    right = [] if rest and isinstance(equation.right, ZeroMatrix) else [product(1 / a, equation.right)]
-    return Equation(A, total(*rest, *right))
+    rest = [scaled(-1 / a, term) for i, term in enumerate(terms) if i != index]
+    return Equation(A, total(*rest) if rest else zero(*A.shape))
+
+
+def scaled(c: Expr, term: MatrixExpr) -> MatrixExpr:
+    """c A, with one scalar in front."""
+    a, A = split(term)
+    return product(simplified(c * a), A)
+
+
+def summands(equation: Equation) -> tuple[MatrixExpr, ...]:
+    """The terms A, B, -C of A + B = C, that is A + B - C = 0."""
+    return (*terms_of(equation.left), *(scaled(S.NegativeOne, term) for term in terms_of(equation.right)))
+
+
+def terms_of(side: MatrixExpr) -> tuple[MatrixExpr, ...]:
+    """The terms of a sum; zero has none."""
+    return () if isinstance(side, ZeroMatrix) else side.args if isinstance(side, MatAdd) else (side,)
 
 
 def transpose_word(term: Expr) -> Expr:
@@ -392,7 +448,8 @@ def identity(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | 
     if not isinstance(term, MatMul) or not any(isinstance(part, Identity) for part in term.args):
         return None
     kept = [part for part in term.args if not isinstance(part, Identity)]
-    return product(*kept) if any(not is_scalar(part) for part in kept) else product(*kept, eye(term.rows))
+    result = product(*kept) if any(not is_scalar(part) for part in kept) else product(*kept, eye(term.rows))
+    return None if result == term else result
 
 
 def scalars(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | None:
@@ -499,14 +556,14 @@ def heads_blocks(context: Context, term: Expr, argument: tuple[int, ...]) -> Exp
     """sum_e [A_e B_e]  =  [sum_e A_e   sum_e B_e]"""
     if not isinstance(term, HeadSum) or not isinstance(term.arg, BlockMatrix):
         return None
-    return blocks([[HeadSum(block, term.bound) for block in row] for row in block_rows(term.arg)])
+    return blocks([[HeadSum(block, term.family) for block in row] for row in block_rows(term.arg)])
 
 
 def heads_sum(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | None:
     """sum_e (A_e + B_e)  =  sum_e A_e + sum_e B_e"""
     if not isinstance(term, HeadSum) or not isinstance(term.arg, MatAdd):
         return None
-    return total(*(HeadSum(part, term.bound) for part in term.arg.args))
+    return total(*(HeadSum(part, term.family) for part in term.arg.args))
 
 
 def heads_right(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | None:
@@ -514,9 +571,9 @@ def heads_right(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr
     if not isinstance(term, HeadSum) or not isinstance(term.arg, MatMul):
         return None
     *first, last = term.arg.args
-    if atoms(last) & set(term.bound) or not any(not is_scalar(part) for part in first):
+    if free(last, term.family) or not any(not is_scalar(part) for part in first):
         return None
-    return product(HeadSum(product(*first), term.bound), last)
+    return product(HeadSum(product(*first), term.family), last)
 
 
 def lemma(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | None:
@@ -527,11 +584,11 @@ def lemma(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | Non
     theorem = context.lemmas[index]
     X = context.stream
     T = instance_of(theorem.left, term, X) if X is not None else None
-    if T is None:
+    if T is None or is_scalar(T):
         return theorem.right if term == theorem.left else None
     assert X is not None
-    captured = atoms(T) & bound_in(theorem.left, theorem.right)
-    if captured or not (same_size(T.rows, X.rows) and same_size(T.cols, X.cols)):
+    binders = families(theorem.left) | families(theorem.right)
+    if any(free(T, family) for family in binders) or not (same_size(T.rows, X.rows) and same_size(T.cols, X.cols)):
         return None
     if substitute(theorem.left, {X: T}) != term:
         return None
@@ -552,11 +609,6 @@ def instance_of(pattern: Expr, term: Expr, X: MatrixSymbol) -> MatrixExpr | None
     return next((guess for guess in guesses if guess is not None), None)
 
 
-def bound_in(*terms: Expr) -> set[Expr]:
-    """The names that a sum over heads or a stack of layers inside the terms binds."""
-    return {name for term in terms for node in term.atoms(HeadSum, Stack) for name in node.bound}
-
-
 def induction(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | None:
     """Layers[G | H](Y C)  =  Layers[F | K](Y) C        by lemmas G(X C) = F(X) C, and H(X C) = K(X) C or X C
 
@@ -566,16 +618,21 @@ def induction(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr |
     X = context.stream
     if not isinstance(term, Stack) or X is None or X in atoms(term.arg):
         return None
+    layers = (term.body, *term.inserted)
+    if any(layer.has(Stack) or (term.stream != X and X in atoms(layer)) for layer in layers):
+        return None
     for C in stream_maps(term.arg):
-        if any(atoms(part) & {X, *term.bound} or not same_size(part.rows, X.cols) for part in C):
+        captured = any(free(part, family) for part in C for family in families(term))
+        if captured or any({X, term.stream} & atoms(part) or not same_size(part.rows, X.cols) for part in C):
             continue
         XC = product(X, *C)
         if not same_size(XC.cols, term.stream.cols):
             continue
-        sides = [proved_for(context, substitute(G, {term.stream: XC})) for G in (term.body, *term.inserted)]
+        sides = [proved_for(context, substitute(G, {term.stream: XC})) for G in layers]
         Y, F, *K = (None if side is None else ends_with(side, C) for side in (term.arg, *sides))
-        if Y is not None and F is not None and None not in K:
-            return product(Stack(Y, X, F, term.bound, [layer for layer in K if layer != X]), *C)
+        if Y is None or F is None or None in K or any(free(layer, term.family) for layer in K):
+            continue
+        return product(Stack(Y, X, F, term.family, [layer for layer in K if layer != X]), *C)
     return None
 
 
@@ -637,6 +694,11 @@ class Composition:
     """Growing a model by the first theorem, what comes out by the second, and so on, changes no output."""
 
     theorems: tuple[Theorem, ...]
+    key: InitVar[object]
+
+    def __post_init__(self, key: object) -> None:
+        if key is not _KEY:
+            raise KernelError("a composition comes from the kernel only")
 
 
 def compose(theorems: Sequence[Theorem]) -> Composition:
@@ -647,4 +709,4 @@ def compose(theorems: Sequence[Theorem]) -> Composition:
     """
     if not theorems or any(theorem.right != theorems[0].right for theorem in theorems):
         raise KernelError("the theorems are not about one generic model")
-    return Composition(tuple(theorems))
+    return Composition(genuine(theorems), _KEY)

@@ -29,7 +29,7 @@ def answer_json(answer: Answer, outcomes: tuple[Outcome, ...], seconds: float) -
         "variants": [{"name": v.name, "source": v.source, "sha256": v.sha256} for v in answer.variants],
         "architecture": answer.preset.name,
         "verdict": answer.verdict,
-        "statement": " ".join(plain(line) for line in statement(claim)),
+        "statement": " ".join(plain(line) for line in statement(answer.steps)),
         "assumptions": [plain(line) for line in assumptions(answer)],
         "proved_by": proved_by(answer),
         "derivation": [
@@ -173,7 +173,7 @@ def answer_text(answer: Answer, outcomes: tuple[Outcome, ...]) -> Iterator[str]:
         yield from counterexample_text(answer.counterexample, trace(answer.counterexample))
         return
     if answer.verdict == "proved":
-        for line in statement(final_claim(answer)):
+        for line in statement(answer.steps):
             yield f"  {plain(line)}"
         yield from derivation_text(answer)
     else:

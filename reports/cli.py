@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import sys
@@ -88,6 +89,9 @@ def vocabulary(text: str) -> tuple[str, ...]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit status: 0 proved, 1 refuted or failed, 2 unusable input, 3 undecided."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that cannot show a name still gets an answer
     try:
         chosen = parser().parse_args(given)
         status: int = chosen.run(chosen)
@@ -170,10 +174,8 @@ def run_verify(chosen: argparse.Namespace) -> int:
     from .verification import verify_file
 
     results = verify_file(chosen.file)
-    lines = [f"holds: {line}" for result in results for line in result.statements]
-    lines += [f"fails: {result.error}" for result in results if result.error is not None]
-    found = [{"holds": r.error is None, "statements": list(r.statements), "error": r.error} for r in results]
-    show(chosen, {"certificates": found}, lines)
+    lines = [line for result in results for line in result.lines()]
+    show(chosen, {"certificates": [result.as_json() for result in results]}, lines)
     return PROVED if all(result.error is None for result in results) else REFUTED
 
 

@@ -66,9 +66,34 @@ def shape_text(term: MatrixExpr) -> str:
 # ---------------------------------------------------------------- atoms and constructors
 
 
-def matrix(name: str, rows: Expr, columns: Expr) -> MatrixSymbol:
-    """A matrix of unknown entries (rows x columns)."""
-    return MatrixSymbol(name, canonical(rows), canonical(columns))
+class Member(MatrixSymbol):
+    """A matrix of which every member of some families has its own: each layer, or each head of each layer.
+
+    `path` names the families from the outside in; a sum over heads or a stack of layers binds the members of its
+    family, wherever they stand in it.  Free, a member stands for any one of them.
+    """
+
+    def __new__(cls, name: str | Str, rows: Expr, columns: Expr, path: Sequence[str | Str]) -> Member:
+        names = Tuple(*(Str(str(family)) for family in path))
+        return MatrixExpr.__new__(cls, Str(str(name)), sympify(rows), sympify(columns), names)
+
+    @property
+    def path(self) -> Path:
+        return tuple(map(str, self.args[3]))
+
+
+Path = tuple[str, ...]
+
+
+def matrix(name: str, rows: Expr, columns: Expr, path: Path = ()) -> MatrixSymbol:
+    """A matrix of unknown entries (rows x columns); the model has one of it, or each member of some families."""
+    sides = canonical(rows), canonical(columns)
+    return Member(name, *sides, path) if path else MatrixSymbol(name, *sides)
+
+
+def path_of(symbol: Expr) -> Path:
+    """The families whose members have a matrix of their own; () for one that the model has once."""
+    return symbol.path if isinstance(symbol, Member) else ()
 
 
 def zero(rows: Expr, columns: Expr) -> ZeroMatrix:
@@ -302,27 +327,21 @@ class Kron(_Node):
         return rf"\left({printer._print(self.args[0])}\right) \otimes \left({printer._print(self.args[1])}\right)"
 
 
-def _occurring(bound: Sequence[MatrixSymbol], body: MatrixExpr) -> Tuple:
-    """The bound names that the body has, so that equal families are equal objects."""
-    found = atoms(body)
-    return Tuple(*(name for name in bound if name in found))
-
-
 class HeadSum(_Node):
     """The sum over a family of heads: sum_e body_e  (m x n).
 
-    `bound` names the matrices that differ from head to head; every other symbol of the body is the
-    same for all heads.  The family has E members, whatever E is (equation 4, second line).
+    Every member of the family in the body differs from head to head; every other symbol is the same for all heads.
+    The family has E members, whatever E is (equation 4, second line).
     """
 
-    def __new__(cls, body: MatrixExpr, bound: Sequence[MatrixSymbol]) -> HeadSum:
-        return MatrixExpr.__new__(cls, body, _occurring(bound, body))
+    def __new__(cls, body: MatrixExpr, family: str | Str) -> HeadSum:
+        return MatrixExpr.__new__(cls, body, Str(str(family)))
 
     precedence = PRECEDENCE["Add"]
 
     @property
-    def bound(self) -> tuple[MatrixSymbol, ...]:
-        return tuple(self.args[1])
+    def family(self) -> str:
+        return str(self.args[1])
 
     def _latex(self, printer) -> str:  # type: ignore[no-untyped-def]
         return rf"\sum_{{e}} {printer.parenthesize(self.arg, PRECEDENCE['Add'])}"
@@ -331,9 +350,9 @@ class HeadSum(_Node):
 class Stack(_Node):
     """All layers, one after the other, on a start  (s x h; equation 1).
 
-    `body` is a layer as a term in `stream`; a family of N of them, which differ in the matrices that
-    `bound` names, is applied in order, and each of `inserted` (a layer in `stream` as well) once, at
-    any place between them, before the first or after the last.
+    `body` is a layer as a term in `stream`; a family of N of them, which differ in the members of `family`, is
+    applied in order, and each of `inserted` (a layer in `stream` as well) once, at any place between them, before the
+    first or after the last.
     """
 
     def __new__(
@@ -341,13 +360,13 @@ class Stack(_Node):
         start: MatrixExpr,
         stream: MatrixSymbol,
         body: MatrixExpr,
-        bound: Sequence[MatrixSymbol],
+        family: str | Str,
         inserted: Sequence[MatrixExpr] = (),
     ) -> Stack:
         for found in (start, body, *inserted):
             if not (same_size(found.rows, stream.rows) and same_size(found.cols, stream.cols)):
                 raise ShapeError("a layer does not fit its stream", shape_text(found), shape_text(stream))
-        return MatrixExpr.__new__(cls, start, stream, body, _occurring(bound, body), Tuple(*inserted))
+        return MatrixExpr.__new__(cls, start, stream, body, Str(str(family)), Tuple(*inserted))
 
     @property
     def stream(self) -> MatrixSymbol:
@@ -358,8 +377,8 @@ class Stack(_Node):
         return self.args[2]
 
     @property
-    def bound(self) -> tuple[MatrixSymbol, ...]:
-        return tuple(self.args[3])
+    def family(self) -> str:
+        return str(self.args[3])
 
     @property
     def inserted(self) -> tuple[MatrixExpr, ...]:
@@ -414,7 +433,7 @@ def subterms(term: Expr) -> Iterator[Expr]:
 
 
 def substitute(term: Expr, mapping: dict[Expr, Expr]) -> Expr:
-    """The term with atoms replaced; bound names are replaced like any other (the kernel checks capture)."""
+    """The term with atoms replaced, members of families too (the kernel checks capture)."""
     if term in mapping:
         return mapping[term]
     parts = children(term)
@@ -423,5 +442,20 @@ def substitute(term: Expr, mapping: dict[Expr, Expr]) -> Expr:
 
 
 def atoms(term: Expr) -> set[Expr]:
-    """The matrix symbols of a term, those of bound families and layer bodies included."""
+    """The matrix symbols of a term, those that a family binds and those of layer bodies included."""
     return term.atoms(MatrixSymbol)
+
+
+def free(term: Expr, family: str) -> bool:
+    """Whether a member of a family stands in a term outside of every sum or stack that binds it."""
+    if isinstance(term, (HeadSum, Stack)) and term.family == family:
+        return isinstance(term, Stack) and any(free(part, family) for part in (term.arg, *term.inserted))
+    if isinstance(term, Stack):
+        return any(free(part, family) for part in (term.arg, term.body, *term.inserted))
+    parts = children(term)
+    return any(free(part, family) for part in parts) if parts else family in path_of(term)
+
+
+def families(term: Expr) -> set[str]:
+    """The families that a sum over heads or a stack of layers in a term binds."""
+    return {node.family for node in term.atoms(HeadSum, Stack)}
