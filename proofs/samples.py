@@ -1,0 +1,586 @@
+"""Terms on which each rule of the kernel is tried, and traps that it must leave alone; see `validation`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from sympy import Rational, S, sqrt
+
+from ..symbolic.terms import (
+    Act,
+    Diag,
+    Hadamard,
+    HeadSum,
+    Kron,
+    MatrixExpr,
+    MatrixSymbol,
+    Norm,
+    RowScale,
+    Softmax,
+    Stack,
+    blocks,
+    eye,
+    matrix,
+    ones,
+    product,
+    scalar,
+    size,
+    substitute,
+    total,
+    transposed,
+    zero,
+)
+from .kernel import FIRST_ORDER, Context, Equation, Step, Theorem, derive
+from .prover import prove
+
+Layer = Callable[[MatrixExpr], MatrixExpr]  # of the stream
+Definitions = tuple[tuple[MatrixSymbol, MatrixExpr], ...]
+NOTHING = Context()
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A rule and a term for it; `met` gives some matrices by others, so that the hypotheses hold.
+
+    A trap is a term that the rule must leave alone, unless what it makes has the same value.  `kept` says which of
+    the inserted layers, counted from 1, are still there after the rule.
+    """
+
+    rule: str
+    term: MatrixExpr
+    argument: tuple[int, ...] = ()
+    context: Context = NOTHING
+    met: Definitions = ()
+    trap: bool = False
+    kept: tuple[int, ...] = ()
+
+
+# ---------------------------------------------------------------- names for the samples
+
+m, n, p, q, n_hat = map(size, ("m", "n", "p", "q", "n_hat"))
+eps = scalar("eps")
+t = FIRST_ORDER
+
+A, A2, A3 = (matrix(name, m, n) for name in ("A", "A2", "A3"))
+B, B2, B3 = (matrix(name, n, p) for name in ("B", "B2", "B3"))
+L, L2 = matrix("L", m, p), matrix("L2", m, q)
+R, R2 = matrix("R", p, q), matrix("R2", n, q)
+T, T2 = matrix("T", n, m), matrix("T2", p, m)
+Q1, Q2, Q3, Q4, Q5, Q6, Q7, Q8 = (matrix(f"Q{i}", n, n) for i in range(1, 9))  # squares, which fit in any order
+g, g2, g3 = matrix("g", 1, n), matrix("g2", 1, p), matrix("g3", 1, n)
+X = matrix("X", m, n)
+V, V2, W, W2 = matrix("V", m, n), matrix("V2", m, p), matrix("W", n, p), matrix("W2", n, n)  # differ from head to head
+HEAD = (V, V2, W, W2)
+ACTIVATIONS = ("relu", "gelu", "silu", "tanh", "sigmoid", "softplus", "cos")
+
+
+def heads(body: MatrixExpr) -> HeadSum:
+    return HeadSum(body, HEAD)
+
+
+def gram(term: MatrixExpr) -> MatrixExpr:
+    return product(term, transposed(term))
+
+
+def row(*parts: MatrixExpr) -> MatrixExpr:
+    return blocks([parts])
+
+
+def column(*parts: MatrixExpr) -> MatrixExpr:
+    return blocks([[part] for part in parts])
+
+
+# ---------------------------------------------------------------- samples of rules that need no context
+
+
+def plain_samples() -> Iterator[Sample]:
+    for rule, terms in PLAIN.items():
+        yield from (Sample(rule, term) for term in terms)
+    for rule, terms in TRAPS.items():
+        yield from (Sample(rule, term, trap=True) for term in terms)
+
+
+PLAIN: Mapping[str, Sequence[MatrixExpr]] = {
+    "definition of the norm": [
+        Norm(A, g, S.Zero),
+        Norm(A, g, eps),
+        Norm(product(A, B), g2, 3 * eps),
+        Norm(row(A, L), row(g, zero(1, p)), eps * n / n_hat),
+        Norm(product(-2, transposed(T)), product(sqrt(n / p), g), eps),
+        Norm(total(A, X), g, S.One),
+    ],
+    "block product": [
+        product(row(A, L), column(B, matrix("R3", p, p))),
+        product(A, row(B, R2)),
+        product(column(A, transposed(B)), B),
+        product(blocks([[Q1, Q2], [Q3, Q4]]), blocks([[Q5, Q6], [Q7, Q8]])),
+        product(blocks([[Q1, zero(n, n)], [Q2, eye(n)]]), column(Q3, product(-1, Q4))),
+        product(row(Q1, Q2, Q3), column(Q4, Q5, Q6)),
+        product(row(A, L, L2), column(matrix("K1", n + p, q), matrix("K2", q, q))),  # neighbours put together
+        product(matrix("K3", m, n + p), blocks([[B, R2], [matrix("R4", p, p), R]])),
+        product(row(row(Q1, Q2), Q3), column(column(Q4, Q5), Q6)),
+        product(blocks([[A, L, L2]]), blocks([[B, R2], [eye(p), R], [zero(q, p), eye(q)]])),
+        product(blocks([[A], [Q1]]), blocks([[Q2, B]])),  # only a common factor inside
+        product(row(A, matrix("A4", m, n_hat - n)), column(B, matrix("B4", n_hat - n, p))),
+    ],
+    "scalar into blocks": [
+        product(2, row(A, L)),
+        product(-1, sqrt(n), blocks([[Q1, Q2], [Q3, zero(n, n)]])),
+        product(n / p, column(product(3, A), total(A, A2))),
+        product(m - n, row(A, row(A2, L))),
+    ],
+    "block sum": [
+        total(row(A, L), row(A2, zero(m, p))),
+        total(row(Q1, Q2), row(Q3, Q4), row(Q5, Q6)),
+        total(blocks([[Q1, Q2], [Q3, Q4]]), blocks([[Q5, Q6], [Q7, Q8]])),
+        total(column(A, Q1), column(product(-1, A), Q2)),
+        total(row(total(A, A2), L), row(A3, L)),
+    ],
+    "block transpose": [
+        transposed(row(A, L)),
+        transposed(column(Q1, Q2)),
+        transposed(blocks([[Q1, Q2], [Q3, Q4]])),
+        transposed(blocks([[Q1, Q2, zero(n, n)], [Q4, product(2, Q5), Q6]])),
+        transposed(row(row(A, A2), transposed(T))),
+    ],
+    "elementwise on blocks": [
+        *(Act(row(A, zero(m, p)), name) for name in ACTIVATIONS),
+        Act(blocks([[Q1, Q2], [Q3, Q4]]), "relu"),
+        Act(column(product(-1, A), product(2, Q1)), "sigmoid"),
+    ],
+    "diagonal of blocks": [
+        Diag(row(g, g2)),
+        Diag(row(g, g3)),
+        Diag(row(g, zero(1, p), product(-2, g3))),
+        Diag(row(row(g, g2), total(g, g3))),
+    ],
+    "nested blocks": [
+        row(row(A, L), A2),
+        row(A, row(A2, A3)),
+        column(row(Q1, Q2), row(Q3, Q4)),
+        row(column(Q1, Q2), column(Q3, Q4)),
+        column(column(Q1, Q2), Q3),
+        blocks([[row(Q1, Q2), Q3], [zero(n, 2 * n), Q4]]),  # the zero is cut
+        blocks([[blocks([[Q1, Q2], [Q3, Q4]]), zero(2 * n, n)], [row(Q5, Q6), Q7]]),
+        blocks([[blocks([[Q1, zero(n, n)], [Q3, Q4]]), column(Q5, Q6)], [row(Q7, Q8), eye(n)]]),
+        blocks([[zero(n, n + p), B], [row(Q1, B), B2]]),
+    ],
+    "product with zero": [
+        product(A, zero(n, p)),
+        product(zero(m, n), B),
+        product(2, A, zero(n, n), B),
+        product(Q1, zero(n, n), Q2),
+        product(RowScale(gram(A), n, eps), zero(m, n)),
+    ],
+    "sum with zero": [
+        total(A, zero(m, n)),
+        total(zero(m, n), product(-1, A), A2, zero(m, n)),
+        total(zero(m, n), zero(m, n)),
+    ],
+    "zeros": [
+        transposed(zero(m, n)),
+        row(zero(m, n), zero(m, p)),
+        column(zero(m, n), zero(p, n)),
+        Diag(zero(1, n)),
+        heads(zero(m, n)),
+        *(Act(zero(m, n), name) for name in ("relu", "gelu", "silu", "tanh")),
+    ],
+    "identity": [
+        product(A, eye(n)),
+        product(eye(m), A),
+        product(eye(m), A, eye(n), B),
+        product(2, eye(n), Q1),
+        product(Q1, eye(n), Q2),
+        product(eye(n), eye(n)),
+        product(3, eye(n), eye(n)),
+        transposed(eye(n)),
+    ],
+    "scalars": [
+        product(2, -3, A),
+        product(sqrt(n), 1 / n, A),
+        product(n_hat / n, n / n_hat, A, B),
+        product(sqrt(n_hat / n), sqrt(n), 1 / sqrt(n_hat), A),
+        product(0, A),
+        product(m + n, 1 / (m * m + 2 * m * n + n * n), A),
+        product(1 / n + 1 / p, A),
+        product(eps, n, eye(n)),
+        product(1 + t, 1 / (1 - t), n, A),
+    ],
+    "scalar out": [
+        transposed(product(2, A)),
+        transposed(product(-sqrt(n), A, B)),
+        transposed(product(3, -1, Q1)),
+        Diag(product(-3, g)),
+        Diag(product(sqrt(n / n_hat), g)),
+        heads(product(-2, V)),
+        heads(product(1 / sqrt(n), V, W)),
+        Act(product(2, A), "relu"),
+        Act(product(sqrt(n / p), n, A, B), "relu"),
+        Act(product(1 + t**2, A), "relu"),
+        transposed(product(t, A)),
+    ],
+    "distribute": [
+        product(total(A, A2), B),
+        product(A, total(B, B2, B3)),
+        product(-2, total(A, A2), B),
+        product(total(A, A2), total(B, product(2, B2))),
+        product(Q1, total(Q2, Q3), Q4),
+        product(3, n, total(A, A2)),
+    ],
+    "factor": [
+        total(product(A, B), product(A2, B)),
+        total(product(2, A, B), product(A2, B), product(-1, A, Q1, B)),
+        total(product(Q1, Q2), product(Q2, Q3, Q2)),
+        total(product(A, B), product(A, Q1, Q2, B)),
+    ],
+    "like terms": [
+        total(A, A),
+        total(product(2, A), A2, product(-3, A)),
+        total(A, product(-1, A)),
+        total(A, A2, product(-1, A)),
+        total(product(n / p, A, B), product(1 / n, A, B)),
+        total(product(t, A), product(-2, t, A), A),
+        total(product(n, Q1), product(-2, Q1), Q1),
+        total(product(2, 3, A), A),
+    ],
+    "rescale the norm": [
+        RowScale(product(2, gram(A)), n, eps),
+        RowScale(product(n_hat / n, gram(A)), n_hat, eps * n / n_hat),
+        RowScale(gram(A), n_hat, eps),
+        RowScale(gram(A), n_hat, S.Zero),
+        RowScale(product(3, p / n, gram(L)), q, 2 * eps),
+        RowScale(product(Rational(1, 2), gram(A)), 4, S.One),
+        RowScale(product(1 + t**2, gram(total(A, product(t, A2)))), n_hat, eps),
+    ],
+    "first order": [
+        product(t, t, A),
+        product(-2, t**3, A, B),
+        product(t, n, t, Q1),
+        *(Act(product(t, A), name) for name in ("relu", "gelu", "silu", "tanh")),
+        Act(product(-3, t, n, A, B), "gelu"),
+        Act(product(t, total(A, product(t, A2))), "tanh"),
+    ],
+    "transpose of a product": [
+        transposed(product(A, B)),
+        transposed(product(-2, A, B, R)),
+        transposed(product(Q1, Q2)),
+        transposed(product(Q1, transposed(Q2), Q3)),
+        transposed(product(sqrt(n), Q1)),
+    ],
+    "transpose of a sum": [
+        transposed(total(A, A2)),
+        transposed(total(A, transposed(T), product(-1, A2))),
+        transposed(total(Q1, transposed(Q2))),
+    ],
+    "heads of blocks": [
+        heads(row(V, V2)),
+        heads(row(V, zero(m, p))),
+        heads(blocks([[W2, Q1], [product(2, W2), product(W2, Q2)]])),  # one block is the same for all heads
+        heads(column(V, product(Q1, W2))),
+    ],
+    "heads of a sum": [
+        heads(total(V, product(A, W2))),
+        heads(total(V, A)),  # one summand is the same for all heads
+        heads(total(V, product(-1, V), product(V, W2))),
+    ],
+    "common factor of heads": [
+        heads(product(V, B)),
+        heads(product(-2, V, W2, B)),
+        heads(product(A, W, R)),
+        heads(product(Softmax(V), Act(B, "relu"))),
+        heads(product(W2, Q1)),
+        heads(product(V, heads(B).arg)),
+    ],
+}
+
+TRAPS: Mapping[str, Sequence[MatrixExpr]] = {
+    "block product": [product(row(A, L), column(matrix("K4", p, q), matrix("K5", n, q)))],
+    "block sum": [
+        total(row(A, L), row(matrix("K6", m, p), matrix("K7", m, n))),
+        total(row(Q1, Q2), matrix("K8", n, 2 * n)),
+    ],
+    "nested blocks": [column(row(A, L), row(matrix("K9", m, p), matrix("K10", m, n)))],
+    "product with zero": [
+        product(A, ones(n, p)),
+        product(2, eye(n)),
+        product(row(A, zero(m, p)), column(B, matrix("K11", p, p))),
+    ],
+    "sum with zero": [total(A, ones(m, n))],
+    "zeros": [
+        *(Act(zero(m, n), name) for name in ("sigmoid", "softplus", "cos")),
+        row(zero(m, n), L),
+        Softmax(zero(m, n)),
+        RowScale(zero(m, m), n, S.One),
+    ],
+    "identity": [product(A, ones(n, n)), transposed(Q1)],
+    "scalar out": [
+        Act(product(-2, A), "relu"),
+        Act(product(m - n, A), "relu"),
+        Act(product(-1, t, A), "relu"),
+        *(Act(product(2, A), name) for name in ACTIVATIONS if name != "relu"),
+        Softmax(product(2, A)),
+        RowScale(product(2, gram(A)), n, eps),
+    ],
+    "first order": [
+        product(t, A),
+        product(t, 1 + t, A),
+        *(Act(product(t, A), name) for name in ("sigmoid", "softplus", "cos")),
+        Act(product(2, A), "tanh"),
+        Act(total(A, product(t, A)), "tanh"),
+        Softmax(product(t, A)),
+        product(t, Act(product(2, A), "relu")),
+    ],
+    "distribute": [product(Act(total(A, A2), "relu"), B), Act(total(A, A2), "tanh")],
+    "factor": [
+        total(product(A, B), product(A2, B2)),
+        total(product(2, Q1), product(Q2, Q1)),
+        total(product(Q1, Q2), product(Q1, Q3)),
+    ],
+    "like terms": [total(Q1, transposed(Q1)), total(product(Q1, Q2), product(Q2, Q1)), total(A, Act(A, "relu"))],
+    "elementwise on blocks": [Softmax(row(A, L)), Norm(row(A, L), row(g, g2), eps)],
+    "diagonal of blocks": [Diag(g)],
+    "transpose of a product": [transposed(Hadamard(Q1, Q2)), transposed(Kron(Q1, Q2))],
+    "transpose of a sum": [transposed(Act(total(Q1, Q2), "relu"))],
+    "heads of a sum": [heads(Act(total(V, A), "relu")), heads(Act(total(V, product(-1, V)), "relu"))],
+    "heads of blocks": [heads(Softmax(row(V, V2)))],
+    "common factor of heads": [
+        heads(product(V, W)),
+        heads(product(A, W2)),
+        heads(product(V, Act(W, "relu"))),
+        heads(product(V, B, transposed(V2))),
+        heads(product(Q1, heads(W2))),
+    ],
+}
+
+# ---------------------------------------------------------------- samples of rules that use a context
+
+
+M, M2, M3, M4 = (matrix(name, m, n) for name in ("M", "M2", "M3", "M4"))
+P1, P2, P3, P4 = matrix("P1", m, p + q), matrix("P2", n, p + q), matrix("P3", m, p), matrix("P4", n, q)
+S1, S2, S3, S4 = (matrix(name, n, n) for name in ("S1", "S2", "S3", "S4"))
+CONSTRAINTS = (
+    Equation(M, zero(m, n)),
+    Equation(product(P1, transposed(P2)), zero(m, n)),
+    Equation(total(M2, product(-3, M3)), zero(m, n)),
+    Equation(total(product(n, M4), product(-1, A, S1)), product(sqrt(p), A2)),
+    Equation(transposed(S2), S3),
+    Equation(total(product(m - n, S4), Q1), Q2),
+    Equation(product(Q3, Q4), Q5),
+)
+MET: Definitions = (
+    (M, zero(m, n)),
+    (P1, row(P3, zero(m, q))),
+    (P2, row(zero(n, p), P4)),
+    (M2, product(3, M3)),
+    (M4, product(1 / n, total(product(A, S1), product(sqrt(p), A2)))),
+    (S3, transposed(S2)),
+    (Q2, total(product(m - n, S4), Q1)),
+    (Q5, product(Q3, Q4)),
+)
+
+
+def constraint_samples() -> Iterator[Sample]:
+    """Constraints as they stand, transposed, and solved for each of their terms."""
+    given = Context(CONSTRAINTS)
+    word = product(A, S1)
+    for argument, term in (
+        ((0,), M),
+        ((0,), transposed(M)),
+        ((0, 0), M),
+        ((1,), product(P1, transposed(P2))),
+        ((1,), product(P2, transposed(P1))),
+        ((1,), transposed(product(P1, transposed(P2)))),
+        ((2,), total(M2, product(-3, M3))),
+        ((2, 0), M2),
+        ((2, 0), transposed(M2)),
+        ((2, 1), M3),
+        ((3, 0), M4),
+        ((3, 0), transposed(M4)),
+        ((3, 1), word),
+        ((3, 1), product(transposed(S1), transposed(A))),
+        ((4,), transposed(S2)),
+        ((4,), S2),
+        ((6,), product(transposed(Q4), transposed(Q3))),
+    ):
+        yield Sample("constraint", term, argument, given, MET)
+    for argument, term in (
+        ((4,), S3),
+        ((5, 0), S4),  # m - n may be zero
+        ((3, 1), product(A, transposed(S1))),
+        ((2, 1), product(-3, M3)),
+        ((6,), product(transposed(Q3), transposed(Q4))),
+        ((6,), product(Q4, Q3)),
+        ((0,), M2),
+    ):
+        yield Sample("constraint", term, argument, given, MET, trap=True)
+
+
+def proved(start: MatrixExpr, *steps: Step, hypotheses: tuple[Equation, ...] = ()) -> Theorem:
+    return derive(Context(hypotheses), start, steps)
+
+
+def everywhere(rule: str, argument: tuple[int, ...] = ()) -> Step:
+    return Step(rule, ((),), argument)
+
+
+def lemma_samples() -> Iterator[Sample]:
+    """Instances of the stream: a symbol, a sum, a product that melts into its place, a block matrix."""
+    doubled = proved(Act(total(X, X), "relu"), Step("like terms", ((0,),)), everywhere("scalar out"))
+    spread = proved(product(X, total(B, B2)), everywhere("distribute"))
+    sum_of_heads = proved(heads(product(transposed(V2), X)), everywhere("common factor of heads"))
+    killed = proved(
+        total(X, product(X, S1, matrix("Z", n, n))),
+        Step("constraint", ((1, (1, 3)),), (0,)),
+        Step("product with zero", ((1,),)),
+        everywhere("sum with zero"),
+        hypotheses=(Equation(product(S1, matrix("Z", n, n)), zero(n, n)),),
+    )
+    own = proved(product(A, eye(n)), everywhere("identity"))
+    given = Context(lemmas=(own, doubled, spread, sum_of_heads), stream=X)
+    for index, lemma, instances in (
+        (1, doubled, (X, A, product(-2, A), product(L, T2, A), Act(A, "tanh"))),
+        (2, spread, (X, A, product(-2, A), product(L, T2, A), total(A, A2), heads(product(V, W2)))),
+        (3, sum_of_heads, (X, A, product(L, T2, A), total(A, A2), V)),
+    ):
+        for instance in instances:
+            yield Sample("lemma", substitute(lemma.left, {X: instance}), (index,), given)
+    yield Sample("lemma", own.left, (0,), given)
+    yield Sample("lemma", own.left, (0,), Context(lemmas=(own,)))
+    under = Context(killed.hypotheses, (killed,), X)
+    met = ((matrix("Z", n, n), zero(n, n)),)
+    yield Sample("lemma", killed.left, (0,), under, met)
+    yield Sample("lemma", substitute(killed.left, {X: product(L, transposed(W))}), (0,), under, met)
+    for index, term in (
+        (3, heads(product(transposed(V2), V2, transposed(B)))),  # each head has a V2 of its own
+        (1, Act(total(A, A2), "relu")),
+        (1, Act(total(A, A), "tanh")),
+        (2, product(A, total(B, B3))),
+        (0, product(A2, eye(n))),
+    ):
+        yield Sample("lemma", term, (index,), given, trap=True)
+
+
+# Layers: the stream is Y (m x n) before and Y C (m x n+p) after, with E for C where it is written out.
+Y, Z, Z2 = matrix("Y", m, n), matrix("Z", m, n), matrix("Z", m, n + p)
+C, C2, E = matrix("C", n, n + p), matrix("C2", n, n + p), row(eye(n), zero(n, p))
+D, D2, D3, D4 = matrix("D", n + p, n), matrix("D2", n + p, n + p), matrix("D3", p, n), matrix("D4", p, p)
+N, N2 = matrix("N", n + p, n + p), matrix("N2", n + p, n + p)
+U, U2 = matrix("U", n, n), matrix("U2", n, n)
+LAYER = (D, D2, D3, D4, U, W2)  # differ from layer to layer
+UNITS = (Equation(product(C, D2), product(U, C)), Equation(N, zero(n + p, n + p)))
+UNITS_MET = ((C, E), (D2, blocks([[U, zero(n, p)], [D3, D4]])), (N, zero(n + p, n + p)))
+
+
+def stack(start: MatrixExpr, layer: Layer, *inserted: Layer, stream: MatrixSymbol = Z2) -> Stack:
+    """Layers[layer | inserted](start), for layers as functions of the stream."""
+    return Stack(start, stream, layer(stream), LAYER, [one(stream) for one in inserted])
+
+
+def padded(x: MatrixExpr) -> MatrixExpr:
+    return total(x, product(Act(product(x, U), "relu"), U), zero(m, n))
+
+
+def headed(x: MatrixExpr) -> MatrixExpr:
+    return total(zero(m, n), x, heads(product(x, W2, U)))
+
+
+def unpadded(x: MatrixExpr) -> MatrixExpr:
+    return total(x, zero(m, n))
+
+
+def shifted(x: MatrixExpr) -> MatrixExpr:
+    return total(x, A, zero(m, n))
+
+
+def through(x: MatrixExpr) -> MatrixExpr:
+    return product(x, D, C)
+
+
+def moved(x: MatrixExpr) -> MatrixExpr:
+    return product(x, D2)
+
+
+def written(x: MatrixExpr) -> MatrixExpr:
+    return product(x, blocks([[U, zero(n, p)], [D3, D4]]))
+
+
+def unit(x: MatrixExpr) -> MatrixExpr:
+    return total(x, product(x, N))
+
+
+def other(x: MatrixExpr) -> MatrixExpr:
+    return total(x, product(x, N2))
+
+
+def elsewhere(x: MatrixExpr) -> MatrixExpr:
+    return product(x, D, C2)
+
+
+def without_map() -> Iterator[Sample]:
+    lemmas = [proved(layer(X), everywhere("sum with zero")) for layer in (padded, headed, unpadded, shifted)]
+    given = Context(lemmas=tuple(lemmas), stream=X)
+    for start, stream, layers, kept in (
+        (Y, X, (padded,), ()),
+        (product(A, U2), Z, (padded,), ()),
+        (Y, Z, (headed,), ()),
+        (Y, Z, (padded, unpadded, unpadded), ()),
+        (Y, Z, (padded, unpadded, shifted), (2,)),
+        (Y, X, (headed, shifted, unpadded, padded), (1, 3)),
+    ):
+        yield Sample("induction over layers", stack(start, *layers, stream=stream), (), given, kept=kept)
+    for layer in (lambda x: total(x, A2), lambda x: total(x, product(x, U)), lambda x: total(x, x, zero(m, n))):
+        yield Sample("induction over layers", stack(Y, layer, stream=Z), (), given, trap=True)  # no lemma is about it
+
+
+def with_map() -> Iterator[Sample]:
+    XC = product(X, C)
+    steps: Mapping[Layer, tuple[Step, ...]] = {
+        moved: (Step("constraint", (((1, 3),),), (0,)),),
+        unit: (Step("constraint", ((1, 2),), (1,)), Step("product with zero", ((1,),)), everywhere("sum with zero")),
+        through: (),
+        other: (),
+        elsewhere: (),
+    }
+    lemmas = [proved(layer(XC), *chain, hypotheses=UNITS) for layer, chain in steps.items()]
+    given = Context(UNITS, tuple(lemmas), X)
+    YC = product(Y, C)
+    for start, layers, kept in (
+        (YC, (moved,), ()),
+        (YC, (moved, unit), ()),
+        (YC, (moved, unit, through), (2,)),
+        (YC, (through,), ()),
+        (YC, (through, unit, unit), ()),
+        (YC, (through, through, unit, moved), (1, 3)),
+        (product(L, T2, Y, C), (through,), ()),
+    ):
+        yield Sample("induction over layers", stack(start, *layers), (), given, UNITS_MET, kept=kept)
+    for term in (
+        stack(YC, moved, other),  # what comes out of the inserted layer does not end in C
+        stack(YC, other),  # nor what comes out of this layer
+        stack(YC, elsewhere),  # another matrix than C comes out of the layer
+        stack(YC, through, elsewhere),
+        stack(matrix("Y2", m, n + p), moved),
+        stack(product(Y, C2), moved),
+        Stack(YC, Z2, through(Z2), (*LAYER, C)),  # every layer has a C of its own
+        stack(YC, lambda x: product(x, D2, D2)),  # no lemma is about this layer
+    ):
+        yield Sample("induction over layers", term, (), given, UNITS_MET, trap=True)
+
+
+def with_a_map_of_blocks() -> Iterator[Sample]:
+    square = prove(Context(stream=X), written(product(X, E)), product(X, U, E)).theorem
+    assert square is not None
+    given = Context(lemmas=(square,), stream=X)
+    yield Sample("induction over layers", stack(product(Y, E), written), (), given)
+    yield Sample("induction over layers", stack(product(A, U2, E), written), (), given)
+
+
+SAMPLES: tuple[Sample, ...] = (
+    *plain_samples(),
+    *constraint_samples(),
+    *lemma_samples(),
+    *without_map(),
+    *with_map(),
+    *with_a_map_of_blocks(),
+)

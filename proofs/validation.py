@@ -1,0 +1,419 @@
+"""Every rule of the kernel, tested by values: on samples, on random terms, and by z3 at small sizes.
+
+A rule that is right changes a term and not its value.  So a term gets random sizes, random matrices and random
+families of heads and layers, all hypotheses made true, and is evaluated before and after the rule.  Random terms
+are for the shapes that nobody thought of; z3 has all matrices of one small size at once.  This is evidence, not a
+proof.  A rule without a sample fails.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from math import erf
+from typing import Any, Literal
+
+import numpy as np
+from sympy import Symbol, sympify
+
+from ..symbolic.evaluate import Arithmetic, Array, Values, evaluate, exact
+from ..symbolic.notation import text
+from ..symbolic.terms import (
+    Expr,
+    HeadSum,
+    MatAdd,
+    MatMul,
+    MatrixExpr,
+    MatrixSymbol,
+    ShapeError,
+    Stack,
+    atoms,
+    children,
+    is_scalar,
+    product,
+    rebuild,
+    size,
+    total,
+)
+from . import random_terms, solver
+from .kernel import FIRST_ORDER, RULES, Context, KernelError, Position, Step, apply
+from .samples import SAMPLES, Definitions, Sample
+
+ROUNDING = 1e-8  # relative to the largest entry; what a wrong rule makes is off by about that entry
+WORK = 200_000  # of z3 for one sample
+FAULTS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)  # what a wrong rule may run into
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What was seen of one rule; z3's `unknown` is neither a pass nor a failure."""
+
+    rule: str
+    numbers: int  # evaluations of samples on random numbers, equal before and after
+    random: int  # the same for uses on random terms
+    solved: int  # samples that z3 finds to be equal before and after, for all matrices of one small size
+    unknown: int  # samples about which z3 finds nothing
+    failures: tuple[str, ...]
+
+    @property
+    def holds(self) -> bool:
+        return not self.failures
+
+
+def validate(
+    rules: Collection[str] | None = None, seed: int = 0, instances: int = 3, terms: int = 40
+) -> tuple[Validation, ...]:
+    """Every rule (or some): each sample so many times on random numbers and once by z3, and so many random terms."""
+    rules = tuple(RULES) if rules is None else rules
+    random = list(on_random_terms(rules, seed, terms))
+    return tuple(
+        summary(rule, (*on_samples(rule, seed, instances), *by_z3(rule, seed), *(s for s in random if s.rule == rule)))
+        for rule in rules
+    )
+
+
+# ---------------------------------------------------------------- uses of a rule, and what came of them
+
+
+@dataclass(frozen=True)
+class Use:
+    """A term before and after a rule, and what the rule could use; `met` makes the hypotheses true."""
+
+    rule: str
+    before: MatrixExpr
+    after: MatrixExpr
+    context: Context
+    met: Definitions
+    kept: tuple[int, ...] = ()  # which of the inserted layers, counted from 1, are there after the rule
+
+    def __str__(self) -> str:
+        return f"{text(self.before)}  became  {text(self.after)}"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What came of one use; `detail` says what is wrong with it."""
+
+    rule: str
+    how: Literal["numbers", "random", "z3"]
+    outcome: Literal["equal", "unknown", "no value", "wrong"]
+    detail: str = ""
+
+
+def summary(rule: str, seen: Sequence[Seen]) -> Validation:
+    count = Counter((one.how, one.outcome) for one in seen)
+    failures = [one.detail for one in seen if one.outcome == "wrong"]
+    if not any(sample.rule == rule and not sample.trap for sample in SAMPLES):
+        failures.append("the rule has no sample")
+    elif not failures and not count["numbers", "equal"]:
+        failures.append("no sample had a value")
+    numbers, random, solved = (count[how, "equal"] for how in ("numbers", "random", "z3"))
+    return Validation(rule, numbers, random, solved, count["z3", "unknown"], tuple(failures))
+
+
+def used(sample: Sample) -> Use | None:
+    """The sample with its rule used on the whole term; None where the kernel refuses."""
+    try:
+        after = apply(sample.context, sample.term, Step(sample.rule, ((),), sample.argument))
+    except (KernelError, ShapeError):
+        return None
+    return Use(sample.rule, sample.term, after, sample.context, sample.met, sample.kept)
+
+
+def on_samples(rule: str, seed: int, instances: int) -> Iterator[Seen]:
+    rng = np.random.default_rng(seed)
+    for sample in (sample for sample in SAMPLES if sample.rule == rule):
+        try:
+            use = used(sample)
+        except FAULTS as error:
+            yield Seen(rule, "numbers", "wrong", ran_into(error, sample.term))
+            continue
+        if use is not None:
+            yield from (on_numbers(use, "numbers", rng, alike=i == 0) for i in range(instances))
+        elif not sample.trap:
+            yield Seen(rule, "numbers", "wrong", f"the rule does not apply to {text(sample.term)}")
+
+
+def on_random_terms(rules: Collection[str], seed: int, terms: int) -> Iterator[Seen]:
+    rng = np.random.default_rng(seed)
+    for _ in range(terms):
+        term = random_terms.random_term(rng)
+        places = list(positions(term))
+        for rule in rules:
+            yield from (on_numbers(use, "random", rng) for use in uses(rule, term, places))
+
+
+def ran_into(error: Exception, term: Expr) -> str:
+    return f"the rule runs into an error on {text(term)}: {type(error).__name__}: {error}"
+
+
+def uses(rule: str, term: MatrixExpr, places: Sequence[tuple[Position, Expr]]) -> Iterator[Use]:
+    """Every way to use a rule once, anywhere in a random term; where it runs into an error it makes nothing."""
+    context, met = random_terms.CONTEXT, random_terms.MET
+    for argument in arguments(rule, context):
+        for position, subterm in places:
+            try:
+                if RULES[rule](context, subterm, argument) is None:
+                    continue
+                after = apply(context, term, Step(rule, (position,), argument))
+            except (KernelError, *FAULTS):
+                continue
+            yield Use(rule, term, after, context, met)
+
+
+def positions(term: Expr) -> Iterator[tuple[Position, Expr]]:
+    """Every sub-term and every run of factors or summands, with its position."""
+    yield (), term
+    parts = children(term)
+    for i, part in enumerate(parts):
+        if not is_scalar(part):
+            yield from (((i, *below), found) for below, found in positions(part))
+    if isinstance(term, (MatMul, MatAdd)):
+        joined = product if isinstance(term, MatMul) else total
+        first = sum(map(is_scalar, parts))
+        for i in range(first, len(parts)):
+            yield from ((((i, j),), joined(*parts[i:j])) for j in range(i + 2, len(parts) + 1))
+
+
+def arguments(rule: str, context: Context) -> Iterator[tuple[int, ...]]:
+    """Every argument that a rule can take: a lemma, or a constraint as it stands or solved for one of its terms."""
+    if rule == "lemma":
+        yield from ((i,) for i in range(len(context.lemmas)))
+    elif rule == "constraint":
+        for i, equation in enumerate(context.hypotheses):
+            terms = len(equation.left.args) if isinstance(equation.left, MatAdd) else 1
+            yield from ((i,), *((i, j) for j in range(terms)))
+    else:
+        yield ()
+
+
+# ---------------------------------------------------------------- values
+
+
+@dataclass(frozen=True)
+class Draw:
+    """How symbols get values: sizes at most `largest` (or all 2), and at least `fewest` heads and layers."""
+
+    rng: np.random.Generator
+    fewest: int
+    largest: int
+    alike: bool  # then m - n is zero, and blocks can be swapped
+    entries: Callable[[str, int, int], Array]  # a matrix by its name and shape
+    arithmetic: Arithmetic
+
+    def count(self) -> int:
+        return int(self.rng.integers(self.fewest, self.largest + 1))
+
+
+@dataclass(frozen=True)
+class World:
+    """Values of all symbols of a use, and the levels at which its hypotheses hold: the model, a layer, a head."""
+
+    values: Values
+    levels: tuple[Values, ...]
+
+
+def world(use: Use, draw: Draw) -> World:
+    """Everything drawn that a use speaks of; what `met` defines is computed, at every level."""
+    sides = [side for h in use.context.hypotheses for side in (h.left, h.right)]
+    names = [names_in(term) for term in (use.before, use.after, *sides, *(term for pair in use.met for term in pair))]
+    symbols, scalars, of_heads, of_layers = (set[Any]().union(*group) for group in zip(*names, strict=True))
+
+    def matrices(names: Iterable[MatrixSymbol], tag: str, outer: Values) -> Values:
+        own = {s.name: draw.entries(s.name + tag, *shape(s, outer)) for s in sorted(names, key=str)}
+        for symbol, definition in use.met:
+            if symbol.name in own:
+                own[symbol.name] = evaluate(definition, outer.with_(Values(matrices=own)), draw.arithmetic)
+        return Values(matrices=own)
+
+    def family(names: Iterable[MatrixSymbol], tag: str, outer: Values) -> Values:
+        """The heads of the model or of a layer: each has its own `names`."""
+        members = [matrices(names, f"{tag}.{e}", outer) for e in range(draw.count())]
+        return Values({"E": sympify(len(members))}, {}, {name.name: members for name in names})
+
+    sizes = Values(drawn_scalars(scalars, draw))
+    model = sizes.with_(matrices(symbols, "", sizes))
+    model = model.with_(family(of_heads, "", model))
+    layers = []
+    for i in range(draw.count() if use.before.has(Stack) else 0):
+        own = matrices(of_layers, f"@{i}", model)
+        layers.append(own.with_(family(of_heads & of_layers, f"@{i}", model.with_(own))))
+    within = [model, *(model.with_(layer) for layer in layers)]
+    heads = [level.with_(head) for level in within for head in next(iter(level.members.values()), ())]
+    return World(model.with_(Values(layers=order(layers, inserted(use.before), draw.rng))), (*within, *heads))
+
+
+Names = tuple[frozenset[MatrixSymbol], frozenset[Symbol], frozenset[MatrixSymbol], frozenset[MatrixSymbol]]
+
+
+@lru_cache(maxsize=2000)
+def names_in(term: Expr) -> Names:
+    """The matrices, sizes and other scalars of a term, and what its sums over heads and its layers bind."""
+    matrices = atoms(term)
+    scalars = term.free_symbols.union(*(side.free_symbols for symbol in matrices for side in symbol.shape))
+    of_heads, of_layers = ({n for node in term.atoms(kind) for n in node.bound} for kind in (HeadSum, Stack))
+    plain = (symbol for symbol in scalars if isinstance(symbol, Symbol))
+    return frozenset(matrices), frozenset(plain), frozenset(of_heads), frozenset(of_layers)
+
+
+def shape(symbol: MatrixSymbol, values: Values) -> tuple[int, int]:
+    return int(exact(symbol.rows, values)), int(exact(symbol.cols, values))
+
+
+def drawn_scalars(symbols: Iterable[Symbol], draw: Draw) -> dict[str, Expr]:
+    """Sizes and other scalars (positive); a grown size, named like `n_hat`, exceeds the old one."""
+    found: dict[str, Expr] = {}
+    for symbol in sorted(symbols, key=lambda symbol: (symbol.name.endswith("_hat"), symbol.name)):
+        drawn = sympify(2 if draw.alike else int(draw.rng.integers(1, draw.largest + 1)))
+        base = found.get(symbol.name.removesuffix("_hat"), 0) if symbol.name.endswith("_hat") else 0
+        found[symbol.name] = drawn + base if symbol.is_integer else drawn / 4
+    return found | {FIRST_ORDER.name: FIRST_ORDER}
+
+
+def order(layers: Sequence[Values], extra: int, rng: np.random.Generator) -> list[tuple[int, Values]]:
+    """The layers of the family with each inserted one somewhere between them."""
+    found = [(0, layer) for layer in layers]
+    for which in range(1, extra + 1):
+        found.insert(int(rng.integers(len(found) + 1)), (which, Values()))
+    return found
+
+
+def inserted(term: Expr) -> int:
+    return max((len(stack.inserted) for stack in term.atoms(Stack)), default=0)
+
+
+def both(use: Use, values: Values, arithmetic: Arithmetic) -> Iterator[Array]:
+    """The values before and after."""
+    places = {0: 0, **{which: i for i, which in enumerate(use.kept, 1)}}
+    kept = [(places[which], own) for which, own in values.layers if which in places]
+    for term, layers in ((use.before, values.layers), (use.after, kept)):
+        yield evaluate(counted(term), replace(values, layers=layers), arithmetic)
+
+
+def counted(term: Expr) -> Expr:
+    """The term with a sum over heads of what all heads share as so many times it."""
+    if not term.has(HeadSum):
+        return term
+    term = rebuild(term, [counted(part) for part in children(term)]) if children(term) else term
+    return product(size("E"), term.arg) if isinstance(term, HeadSum) and not term.bound else term
+
+
+# ---------------------------------------------------------------- random numbers
+# Floating-point numbers a + b t with t t = 0, as the kernel's first-order number asks: complex numbers with an
+# imaginary part so small that its square is zero.
+
+STEP = 1e-200  # its square is below the smallest number
+
+
+def normal_distribution(x: Array) -> Array:
+    """The probability that a standard normal number is below x, and its slope in the part b of x."""
+    below = (1 + np.vectorize(erf, otypes=[float])(x.real / np.sqrt(2))) / 2
+    return below + np.exp(-(x.real**2) / 2) / np.sqrt(2 * np.pi) * (x - x.real)
+
+
+FUNCTIONS: Mapping[str, Callable[[Array], Array]] = {
+    "relu": lambda x: np.where(x.real > 0, x, 0),
+    "gelu": lambda x: x * normal_distribution(x),
+    "silu": lambda x: x / (1 + np.exp(-x)),
+    "tanh": np.tanh,
+    "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
+    "softplus": lambda x: np.log1p(np.exp(x)),
+    "cos": np.cos,
+}
+
+
+def softmax(scores: Array) -> Array:
+    powers = np.exp(scores - scores.real.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+def number(exact_scalar: Expr) -> complex:
+    parts = exact_scalar.subs(FIRST_ORDER, 0), exact_scalar.diff(FIRST_ORDER).subs(FIRST_ORDER, 0)
+    return complex(float(parts[0]), STEP * float(parts[1]))
+
+
+NUMBERS = Arithmetic(
+    lru_cache(maxsize=2000)(number),
+    lambda name, entries: FUNCTIONS[name](entries),
+    softmax,
+    lambda x: 1 / np.sqrt(x),
+    np.dtype(complex),
+)
+
+
+def on_numbers(use: Use, how: Literal["numbers", "random"], rng: np.random.Generator, alike: bool = False) -> Seen:
+    """One evaluation before and after, with random entries and random sizes, or sizes that are all alike."""
+
+    def entries(name: str, rows: int, columns: int) -> Array:
+        return rng.standard_normal((rows, columns)) + STEP * 1j * rng.standard_normal((rows, columns))
+
+    try:
+        with np.errstate(all="ignore"):
+            found = world(use, Draw(rng, 1, 3, alike, entries, NUMBERS))
+            check_hypotheses(use, found)
+            before, after = both(use, found.values, NUMBERS)
+    except FAULTS as error:
+        return Seen(use.rule, how, "wrong", f"{use}, which has no value: {type(error).__name__}: {error}")
+    if not np.isfinite(before).all():
+        return Seen(use.rule, how, "no value")
+    if before.shape != after.shape:
+        return Seen(use.rule, how, "wrong", f"{use}, of shape {after.shape} instead of {before.shape}")
+    if off(before, after) <= ROUNDING:  # never so where one of them is not a number
+        return Seen(use.rule, how, "equal")
+    sizes = ", ".join(f"{name} = {number}" for name, number in found.values.scalars.items())
+    return Seen(use.rule, how, "wrong", f"{use}, which is off by {off(before, after):.2g} at {sizes}")
+
+
+def off(before: Array, after: Array) -> float:
+    """The largest difference of an entry or of its slope, relative to the largest of them where that exceeds 1."""
+    pairs = (before.real, after.real), (before.imag / STEP, after.imag / STEP)
+    return max(float(np.abs(a - b).max() / max(1.0, np.abs(a).max())) for a, b in pairs)
+
+
+def check_hypotheses(use: Use, found: World) -> None:
+    """Raises ValueError where a hypothesis does not hold: the sample would show nothing."""
+    for equation in use.context.hypotheses:
+        for level in found.levels:
+            if not off(*(evaluate(side, level, NUMBERS) for side in (equation.left, equation.right))) <= ROUNDING:
+                raise ValueError(f"the values do not meet {text(equation.left)} = {text(equation.right)}")
+
+
+# ---------------------------------------------------------------- z3
+
+
+def by_z3(rule: str, seed: int) -> Iterator[Seen]:
+    """Each sample for all matrices of some size: all sizes 2, or some of them 1 where that is too hard for z3."""
+    rng = np.random.default_rng(seed)
+    for sample in (sample for sample in SAMPLES if sample.rule == rule):
+        try:
+            use = used(sample)
+            if use is not None and FIRST_ORDER not in use.before.free_symbols:
+                yield asked(use, rng)
+        except FAULTS as error:
+            yield Seen(rule, "z3", "wrong", ran_into(error, sample.term))
+
+
+def asked(use: Use, rng: np.random.Generator) -> Seen:
+    for alike in (True, False):
+        verdict = solver.ask(query(use, rng, alike), WORK).verdict
+        if verdict == "sat":
+            return Seen(use.rule, "z3", "wrong", f"{use}, and z3 has numbers for which they differ")
+        if verdict == "unsat":
+            return Seen(use.rule, "z3", "equal")
+    return Seen(use.rule, "z3", "unknown")
+
+
+def query(use: Use, rng: np.random.Generator, alike: bool) -> solver.Query:
+    """Are there matrices that meet the hypotheses and have another value after than before?"""
+    facts: list[solver.Bool] = []
+    arithmetic = solver.arithmetic(facts)
+    found = world(replace(use, met=()), Draw(rng, 2, 2, alike, solver.matrix, arithmetic))
+    hypotheses = [
+        solver.equal(*(evaluate(side, level, arithmetic) for side in (equation.left, equation.right)))
+        for equation in use.context.hypotheses
+        for level in found.levels
+    ]
+    before, after = both(use, found.values, arithmetic)
+    return solver.Query(use.rule, (*hypotheses, solver.differ(before, after), *facts))

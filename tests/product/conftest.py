@@ -1,0 +1,110 @@
+"""Runs of the command line: in this process, with a time limit, or in one of its own."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from growproof.reports.cli import main
+
+LIMIT = 20  # seconds; far more than any run here should take
+
+MLP = """\
+name = "Mine"
+
+[grows]
+p = "p_hat"
+
+[new]
+A = "h, p_hat - p"
+B = "1, p_hat - p"
+C = "p_hat - p, h"
+
+[rewrite]
+W_l1 = "[W_l1, A]"
+b_l1 = "[b_l1, B]"
+W_l2 = "[W_l2; C]"
+
+[constraints]
+C = "0"
+"""
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a run of the command did."""
+
+    status: int
+    out: str
+    err: str
+
+
+class TooSlow(BaseException):
+    """Not an Exception: nothing on the way may take it for an error of its own."""
+
+
+@contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    def stop(*_: object) -> None:
+        raise TooSlow(f"more than {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
+    """The command line in this process."""
+
+    def run(*arguments: str | Path, limit: float = LIMIT) -> Ran:
+        capsys.readouterr()
+        with time_limit(limit):
+            status = main([str(argument) for argument in arguments])
+        return Ran(status, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def start() -> Callable[..., subprocess.Popen[str]]:
+    """The command line in a process of its own, which starts in a folder."""
+
+    def start(folder: Path, *arguments: str | Path, **options: object) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "growproof", *map(str, arguments)]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": folder}
+        return subprocess.Popen(command, **pipes | options)
+
+    return start
+
+
+@pytest.fixture
+def process(start: Callable[..., subprocess.Popen[str]], tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
+    """The command line in a process of its own, which starts in the test's folder."""
+    return partial(start, tmp_path)
+
+
+@pytest.fixture
+def variant(tmp_path: Path) -> Callable[..., Path]:
+    """A variant file: the MLP expansion with a few texts replaced, each of which must be there."""
+
+    def write(*replaced: tuple[str, str], name: str = "my.toml") -> Path:
+        text = MLP
+        for old, new in replaced:
+            assert old in text
+            text = text.replace(old, new)
+        path = tmp_path / name
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write

@@ -1,0 +1,522 @@
+"""Only the kernel makes theorems, and only from steps that a rule allows."""
+
+import ast
+import contextlib
+import copy
+import dataclasses
+import io
+import pickle
+import tokenize
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from growproof.proofs import kernel
+from growproof.proofs.check import claim_shell
+from growproof.proofs.kernel import (
+    RULES,
+    Composition,
+    Context,
+    Equation,
+    KernelError,
+    Step,
+    Theorem,
+    apply,
+    compose,
+    derive,
+    meet,
+    replace,
+)
+from growproof.proofs.random_terms import CONTEXT, random_term
+from growproof.proofs.validation import arguments, positions
+from growproof.symbolic.architecture import PRESETS, paper_model, stream
+from growproof.symbolic.errors import VariantError
+from growproof.symbolic.notation import instance
+from growproof.symbolic.terms import (
+    Act,
+    HeadSum,
+    MatMul,
+    ShapeError,
+    Stack,
+    atoms,
+    blocks,
+    eye,
+    matrix,
+    product,
+    size,
+    substitute,
+    sympify,
+    total,
+    transposed,
+    zero,
+)
+from growproof.symbolic.variant import catalogue, load, loads
+
+m, n, p = map(size, "mnp")
+A, B, D = matrix("A", m, n), matrix("B", m, n), matrix("D", n, p)
+Q, R, S = (matrix(name, n, n) for name in "QRS")
+V, W = matrix("V", m, n), matrix("W", n, n)
+X, Y, Z = matrix("X", m, n), matrix("Y", m, n), matrix("Z", m, n)
+WHOLE = ((),)
+TRUE = derive(Context(), product(A, eye(n)), [Step("identity", WHOLE)])
+
+
+def refused(make: Callable[..., Any], *arguments: Any) -> str:
+    """The message of the kernel's refusal."""
+    with pytest.raises(KernelError) as caught:
+        make(*arguments)
+    return str(caught.value)
+
+
+def step(rule: str, *argument: int, at: Any = ()) -> Step:
+    return Step(rule, (at,), argument)
+
+
+# --- only the kernel makes theorems ---
+
+
+def test_a_derivation_makes_a_theorem() -> None:
+    assert type(TRUE) is Theorem
+    assert (TRUE.hypotheses, TRUE.left, TRUE.right) == ((), product(A, eye(n)), A)
+
+
+@pytest.mark.parametrize("key", [(), (None,), (object(),), ("_KEY",)], ids=str)
+def test_the_constructor_makes_no_theorem(key: tuple[Any, ...]) -> None:
+    assert "kernel's rules only" in refused(Theorem, (), A, B, *key)
+
+
+@pytest.mark.parametrize("name", ["left", "right", "hypotheses", "proof"])
+def test_a_theorem_does_not_change(name: str) -> None:
+    assert "does not change" in refused(setattr, TRUE, name, B)
+    assert (TRUE.left, TRUE.right) == (product(A, eye(n)), A)
+
+
+def test_a_theorem_has_no_variants_and_no_copies() -> None:
+    with pytest.raises(TypeError):
+        dataclasses.replace(TRUE, right=B)  # type: ignore[type-var]
+    for copied in (copy.copy, copy.deepcopy, lambda theorem: pickle.loads(pickle.dumps(theorem))):
+        refused(copied, TRUE)
+
+
+def test_an_empty_theorem_says_nothing() -> None:
+    empty = object.__new__(Theorem)
+    for use in (lambda: empty.left, lambda: meet(empty, TRUE), lambda: compose([empty])):
+        with pytest.raises((AttributeError, KernelError)):
+            use()
+
+
+def test_whoever_writes_python_can_forge_a_theorem() -> None:
+    """Python hides nothing, so a `Theorem` object is no evidence by itself; a certificate holds none, only steps."""
+    forged = object.__new__(Theorem)
+    for name, value in (("hypotheses", ()), ("left", A), ("right", B)):
+        object.__setattr__(forged, name, value)
+    assert (forged.left, forged.right) == (A, B)
+    assert Theorem((), A, B, kernel._KEY).right == B
+
+
+# --- steps ---
+
+
+def test_a_derivation_stops_at_the_first_step_that_does_not_apply() -> None:
+    steps = [step("identity"), step("distribute"), step("no rule")]
+    assert "'distribute' does not apply to A" in refused(derive, Context(), product(A, eye(n)), steps)
+
+
+def test_a_rule_has_to_be_known() -> None:
+    assert "no rule is called 'by magic'" in refused(derive, Context(), A, [step("by magic")])
+
+
+def test_without_steps_a_term_equals_itself() -> None:
+    theorem = derive(Context(), A, [])
+    assert theorem.left == theorem.right == A
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [zero(n, m), D, product(A, D), product(A, transposed(A)), matrix("A", m, n + 1)],
+    ids=lambda term: str(term.shape),
+)
+def test_a_rule_that_changes_the_shape_is_refused(wrong: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(RULES, "wrong", lambda context, term, argument: wrong)
+    assert "changed the shape" in refused(derive, Context(), A, [step("wrong")])
+
+
+def test_a_rule_that_only_writes_the_shape_differently_is_not() -> None:
+    same = matrix("S", (m + n) ** 2 - m**2, p)
+    wanted = matrix("S", n**2 + 2 * m * n, p)
+    assert same == wanted
+
+
+SUM = total(product(A, Q, R), B, product(2, A, eye(n)))
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        [],
+        [(3,)],
+        [(-1,)],
+        [(0, 3)],
+        [(0, 0, 0)],
+        [(), ()],
+        [(), (0,)],
+        [(1,), (1,)],
+        [(0,), (0, 0)],
+        [(0, 0), (0,)],
+        [((0, 2),), ((1, 3),)],
+        [((0, 2),), (1,)],
+        [((0, 2), 0)],
+        [((0, 4),)],
+        [((-1, 1),)],
+        [((1, 1),)],
+        [((2, 1),)],
+        [(2, (0, 2))],  # the factor 2 is a scalar
+        [(1, (0, 1))],  # B has no parts
+    ],
+    ids=str,
+)
+def test_positions_that_are_empty_overlap_or_lie_outside_are_refused(
+    bad: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(RULES, "nothing", lambda context, term, argument: term)
+    refused(apply, Context(), SUM, Step("nothing", tuple(bad)))
+
+
+def test_runs_are_of_factors_and_summands_only() -> None:
+    for term in (blocks([[A, B]]), transposed(A), Act(A, "relu"), HeadSum(product(V, Q), (V,))):
+        refused(replace, term, [((0, 1),)], lambda part: part)
+
+
+def test_a_step_rewrites_its_places_and_nothing_else() -> None:
+    found = apply(Context(), SUM, Step("identity", ((2,),)))
+    assert found == total(product(A, Q, R), B, product(2, A))
+    together = total(product(eye(m), A), product(A, eye(n)), product(A, eye(n)))
+    assert apply(Context(), together, Step("identity", ((0,), (2,)))) == total(A, product(A, eye(n)), A)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**32))
+def test_a_term_is_put_together_again_as_it_was(seed: int) -> None:
+    term = random_term(np.random.default_rng(seed))
+    for position, part in positions(term):
+        seen = []
+        assert replace(term, [position], lambda found, seen=seen: seen.append(found) or found) == term
+        assert seen == [part]
+
+
+def test_a_step_never_enters_a_layer() -> None:
+    layers = Stack(Y, Z, total(Z, product(Z, eye(n))), ())
+    for position in [(1,), (0, 0), (2, 1)]:
+        refused(derive, Context(), layers, [step("identity", at=position)])
+
+
+# --- hypotheses and lemmas ---
+
+
+def test_a_hypothesis_that_is_not_there_is_refused() -> None:
+    given = Context((Equation(A, zero(m, n)),))
+    assert derive(given, A, [step("constraint", 0)]).right == zero(m, n)
+    for argument in [(1,), (-1,), (0, 1), (0, -1), (99, 0)]:
+        refused(derive, given, A, [step("constraint", *argument)])
+
+
+def test_a_hypothesis_is_never_read_from_right_to_left() -> None:
+    given = Context((Equation(A, B),))
+    refused(derive, given, B, [step("constraint", 0)])
+
+
+def test_a_hypothesis_is_not_solved_for_a_term_whose_coefficient_may_be_zero() -> None:
+    given = Context((Equation(total(product(m - n, A), B), zero(m, n)),))
+    refused(derive, given, A, [step("constraint", 0, 0)])
+    assert derive(given, B, [step("constraint", 0, 1)]).right == product(-1, m - n, A)
+
+
+def test_a_theorem_keeps_its_hypotheses() -> None:
+    hypotheses = (Equation(A, zero(m, n)),)
+    theorem = derive(Context(hypotheses), A, [step("constraint", 0)])
+    assert theorem.hypotheses == hypotheses
+    assert meet(theorem, theorem).hypotheses == hypotheses
+
+
+@pytest.mark.parametrize("own", [(), (Equation(B, zero(m, n)),), (Equation(A, zero(m, n)),) * 2], ids=len)
+def test_a_lemma_under_other_hypotheses_is_refused(own: tuple[Equation, ...]) -> None:
+    lemma = derive(Context((Equation(A, zero(m, n)),)), A, [step("constraint", 0)])
+    assert "other hypotheses" in refused(derive, Context(own, (lemma,)), A, [step("lemma", 0)])
+    assert "other hypotheses" in refused(derive, Context(own, (lemma,)), A, [])
+
+
+def test_a_lemma_that_is_not_there_is_refused() -> None:
+    given = Context(lemmas=(TRUE,))
+    assert derive(given, TRUE.left, [step("lemma", 0)]).right == A
+    for index in (1, -1, 7):
+        refused(derive, given, TRUE.left, [step("lemma", index)])
+
+
+def test_without_a_stream_a_lemma_is_about_its_own_terms() -> None:
+    given = Context(lemmas=(derive(Context(), product(X, eye(n)), [step("identity")]),))
+    assert derive(given, product(X, eye(n)), [step("lemma", 0)]).right == X
+    refused(derive, given, product(A, eye(n)), [step("lemma", 0)])
+
+
+def test_an_instance_has_the_shape_of_the_stream() -> None:
+    kill = derive(Context(), product(X, zero(n, p)), [step("product with zero")])
+    other = matrix("O", p, n)
+    refused(derive, Context(lemmas=(kill,), stream=X), product(other, zero(n, p)), [step("lemma", 0)])
+
+
+def test_the_names_of_heads_are_not_captured_by_a_lemma() -> None:
+    sums = derive(Context(), HeadSum(product(transposed(V), X), (V,)), [step("common factor of heads")])
+    given = Context(lemmas=(sums,), stream=X)
+    own = HeadSum(product(transposed(V), V, Q), (V,))  # sum_e V_e' V_e Q, which is not (sum_e V_e') V Q
+    refused(derive, given, own, [step("lemma", 0)])
+    free = substitute(sums.left, {X: product(A, Q)})
+    assert derive(given, free, [step("lemma", 0)]).right == product(HeadSum(transposed(V), (V,)), A, Q)
+
+
+def test_the_stream_map_belongs_to_no_layer() -> None:
+    C, K = matrix("C", n, p), matrix("K", p, n)
+    stream_hat = matrix("X", m, p)
+    lemma = derive(Context(), product(X, C, K, C), [])
+    given = Context(lemmas=(lemma,), stream=X)
+    layer = product(stream_hat, K, C)
+    for bound, holds in (((K,), True), ((K, C), False)):
+        layers = Stack(product(Y, C), stream_hat, layer, bound)
+        if holds:
+            derive(given, layers, [step("induction over layers")])
+        else:
+            refused(derive, given, layers, [step("induction over layers")])
+
+
+@pytest.mark.parametrize("name", ["X", "W_Q", "I", "p", "p_hat", "MHA", "sqrt", "M~2", "τ", "X~1"])
+def test_no_block_of_a_file_can_have_a_name_that_the_proofs_use(name: str) -> None:
+    text = f'name = "n"\n[new]\n"{name}" = "s, h"\n[constraints]\n"{name}" = "0"\n'
+    with pytest.raises(VariantError):
+        loads(text, "n.toml")
+
+
+@pytest.mark.parametrize("name", catalogue())
+def test_the_stream_stands_in_no_hypothesis(name: str) -> None:
+    model = paper_model(PRESETS["paper"])
+    shell = claim_shell([load(name)], model)
+    assert shell.growth is not None
+    for X in (stream(shell.growth.old), stream(shell.growth.new)):
+        assert all(X not in atoms(side) for h in shell.growth.hypotheses for side in (h.left, h.right))
+
+
+def test_the_blocks_of_two_steps_never_share_a_name() -> None:
+    claim = claim_shell([load("mlp-expansion")] * 2, paper_model(PRESETS["paper"]))
+    first, second = ({block.symbol for block in step.blocks} for step in claim.steps)
+    assert len(first) == len(second) == 3
+    assert not first & second
+    assert instance("M", "2") != "M2"
+
+
+# --- meeting and composing ---
+
+
+def test_two_theorems_with_one_right_side_meet() -> None:
+    other = derive(Context(), total(A, zero(m, n)), [step("sum with zero")])
+    assert (meet(TRUE, other).left, meet(TRUE, other).right) == (product(A, eye(n)), total(A, zero(m, n)))
+
+
+def test_theorems_with_different_right_sides_do_not_meet() -> None:
+    assert "do not meet" in refused(meet, TRUE, derive(Context(), B, []))
+
+
+def test_theorems_under_different_hypotheses_do_not_meet() -> None:
+    given = (Equation(B, zero(m, n)),)
+    assert "different hypotheses" in refused(meet, TRUE, derive(Context(given), A, []))
+    assert "different hypotheses" in refused(meet, derive(Context(given), A, []), TRUE)
+
+
+def test_theorems_about_different_models_do_not_compose() -> None:
+    assert compose([TRUE, TRUE]).theorems == (TRUE, TRUE)
+    refused(compose, [TRUE, derive(Context(), B, [])])
+    refused(compose, [])
+
+
+# --- what the kernel lets through: each of these is a hole to be closed ---
+
+
+def hole(reason: str) -> pytest.MarkDecorator:
+    return pytest.mark.xfail(strict=True, reason=reason)
+
+
+class Forged(Theorem):
+    """A subclass that makes itself."""
+
+    def __init__(self, left: Any, right: Any) -> None:
+        for name, value in (("hypotheses", ()), ("left", left), ("right", right)):
+            object.__setattr__(self, name, value)
+
+
+def stand_in(left: Any, right: Any) -> Any:
+    return SimpleNamespace(hypotheses=(), left=left, right=right)
+
+
+@hole("nothing asks whether a lemma is a theorem")
+@pytest.mark.parametrize("make", [stand_in, Forged])
+def test_a_lemma_has_to_be_a_theorem(make: Any) -> None:
+    refused(derive, Context(lemmas=(make(A, B),)), A, [step("lemma", 0)])
+
+
+@hole("nothing asks whether what meets or is composed are theorems")
+@pytest.mark.parametrize("make", [stand_in, Forged])
+def test_only_theorems_meet_and_compose(make: Any) -> None:
+    refused(meet, make(A, zero(m, n)), make(B, zero(m, n)))
+    refused(compose, [make(A, B)])
+
+
+@hole("a composition is a plain dataclass, which anyone can make")
+def test_only_the_kernel_makes_compositions() -> None:
+    refused(Composition, (TRUE,))
+
+
+@hole("a theorem keeps the list that it was given")
+def test_hypotheses_cannot_be_taken_away_later() -> None:
+    hypotheses = [Equation(A, zero(m, n))]
+    theorem = derive(Context(hypotheses), A, [step("constraint", 0)])  # type: ignore[arg-type]
+    hypotheses.clear()
+    assert len(theorem.hypotheses) == 1
+
+
+@hole("the stream stands for every matrix, though a hypothesis speaks of it")
+def test_a_hypothesis_about_the_stream_says_nothing_of_its_instances() -> None:
+    hypotheses = (Equation(X, zero(m, n)),)
+    lemma = derive(Context(hypotheses), X, [step("constraint", 0)])
+    refused(derive, Context(hypotheses, (lemma,), X), A, [step("lemma", 0)])  # A = 0
+
+
+@hole("the layer is put in place of its stream where X already has a meaning")
+def test_a_layer_that_speaks_of_x_is_not_taken_for_one_of_its_stream() -> None:
+    lemma = derive(Context(), total(X, X), [step("like terms")])
+    layers = Stack(Y, Z, total(Z, X), ())  # adds X in each of N layers
+    refused(derive, Context(lemmas=(lemma,), stream=X), layers, [step("induction over layers")])  # doubles Y in each
+
+
+@hole("a stack inside a layer keeps the layer's stream")
+def test_a_layer_whose_stream_is_hidden_in_a_stack_is_left_alone() -> None:
+    inner = matrix("Z2", m, n)
+    layer = Stack(Z, inner, total(inner, Z), ())
+    lemma = derive(Context(), substitute(layer, {Z: X}), [])
+    refused(derive, Context(lemmas=(lemma,), stream=X), Stack(Y, Z, layer, ()), [step("induction over layers")])
+
+
+@hole("a family forgets the names that do not occur, so a constraint brings them back as common to all heads")
+def test_a_matrix_of_the_heads_stays_one_of_the_heads() -> None:
+    hypotheses = (Equation(V, B),)  # for each head: V_e = B_e
+    of_heads = HeadSum(V, (V, B))
+    try:
+        theorem = derive(Context(hypotheses), of_heads, [step("constraint", 0, at=(0,))])
+    except KernelError:
+        return
+    assert theorem.right == HeadSum(B, (B,))
+
+
+@hole("a family forgets the names that do not occur, so an induction brings them back as common to all layers")
+def test_a_matrix_of_the_layers_stays_one_of_the_layers() -> None:
+    hypotheses = (Equation(Q, R),)  # for each layer
+    lemma = derive(Context(hypotheses), product(X, Q), [step("constraint", 0, at=(1,))])
+    given = Context(hypotheses, (lemma,), X)
+    try:
+        theorem = derive(given, Stack(Y, X, product(X, Q), (Q, R)), [step("induction over layers")])
+    except KernelError:
+        return
+    assert theorem.right == Stack(Y, X, product(X, R), (R,))
+
+
+@hole("two families become one when nothing of them is left")
+def test_families_of_different_size_are_not_mixed_up() -> None:
+    def emptied(own: Any) -> Theorem:
+        body = total(A, product(own, zero(n, n)))
+        return derive(
+            Context(), HeadSum(body, (own,)), [step("product with zero", at=(0, 1)), step("sum with zero", at=(0,))]
+        )
+
+    refused(meet, emptied(V), emptied(matrix("V2", m, n)))  # E A = E' A
+
+
+@hole("terms are taken as they come")
+@pytest.mark.parametrize(
+    "start",
+    [
+        MatMul(Q, R, sympify(2), evaluate=False),  # `scalars` makes 2 2 R of it
+        HeadSum(product(V[0, 0], A), (V,)),  # `scalar out` makes V_11 sum_e A of it
+        sympify(2),
+    ],
+    ids=str,
+)
+def test_a_term_that_the_constructors_do_not_build_is_refused(start: Any) -> None:
+    refused(derive, Context(), start, [])
+
+
+@hole("an error of Python's comes out")
+@pytest.mark.parametrize(
+    ("bad", "term"),
+    [
+        (step("lemma"), A),
+        (step("lemma", 0, 0), A),
+        (step("constraint"), A),
+        (step("constraint", 0, 0, 0), A),
+        (step("lemma", 0, at=(0,)), product(2, A)),
+        (step("identity", at=((0, 1, 2),)), product(A, Q, R)),
+        (step("identity", at=("a",)), product(A, Q)),
+    ],
+    ids=lambda bad: str(getattr(bad, "argument", bad)),
+)
+def test_a_malformed_step_is_refused_in_words(bad: Step, term: Any) -> None:
+    lemma = derive(Context((Equation(B, A),)), X, [])
+    refused(derive, Context((Equation(B, A),), (lemma,), X), term, [bad])
+
+
+@hole("a lemma takes a scalar for an instance of the stream")
+def test_no_rule_runs_into_an_error_on_a_term() -> None:
+    rng = np.random.default_rng(0)
+    for term in (random_term(rng) for _ in range(30)):
+        for rule, function in RULES.items():
+            for argument in arguments(rule, CONTEXT):
+                for _, part in positions(term):
+                    with contextlib.suppress(ShapeError):
+                        function(CONTEXT, part, argument)
+
+
+# --- the kernel as a file ---
+
+
+def test_the_kernel_has_at_most_500_lines_of_code() -> None:
+    source = Path(kernel.__file__).read_text(encoding="utf-8")
+    code = code_lines(source)
+    assert 300 < len(code) <= 500
+    assert code_lines(
+        '"""Doc\nstring."""\n\n# comment\nx = 1  # one\n\n\ndef f():\n    """Doc."""\n    return (\n        x\n    )\n'
+    ) == {*(5, 8, 10, 11, 12)}
+
+
+def code_lines(source: str) -> set[int]:
+    """The numbers of the lines that hold more than blanks, comments and docstrings."""
+    ignored = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    found = {i for t in tokens if t.type not in ignored for i in range(t.start[0], t.end[0] + 1)}
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef)
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, documented) and ast.get_docstring(node) is not None:
+            found -= set(range(node.body[0].lineno, (node.body[0].end_lineno or 0) + 1))
+    return found
+
+
+def test_no_rule_speaks_of_an_expansion_or_a_parameter() -> None:
+    source = Path(kernel.__file__).read_text(encoding="utf-8")
+    for name in (*catalogue(), "W_Q", "W_O", "W_l1", "M_W", "g_MHA", "W_out"):
+        assert name not in source
+
+
+def test_every_rule_is_drawn_in_its_docstring() -> None:
+    for name, rule in RULES.items():
+        assert rule.__doc__ is not None, name
+        assert "  =  " in rule.__doc__, name

@@ -1,0 +1,876 @@
+"""Every rule passes the validation, and every rule broken on purpose fails it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sympy import sqrt
+
+from growproof.proofs import kernel, validation
+from growproof.proofs.kernel import RULES, Context, Equation, split
+from growproof.proofs.samples import SAMPLES
+from growproof.proofs.validation import Use, Validation, by_z3, on_numbers, on_random_terms, on_samples, used, validate
+from growproof.symbolic.terms import (
+    Act,
+    BlockMatrix,
+    Diag,
+    HeadSum,
+    Identity,
+    MatAdd,
+    MatMul,
+    Norm,
+    OneMatrix,
+    RowScale,
+    Softmax,
+    Stack,
+    Transpose,
+    ZeroMatrix,
+    block_rows,
+    blocks,
+    children,
+    eye,
+    is_scalar,
+    product,
+    rebuild,
+    substitute,
+    total,
+    transposed,
+    zero,
+)
+
+# --- the rules as they are ---
+
+
+@pytest.fixture(scope="module")
+def validations() -> dict[str, Validation]:
+    return {found.rule: found for found in validate()}
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_the_rule_changes_no_value(rule: str, validations: dict[str, Validation]) -> None:
+    found = validations[rule]
+    assert found.failures == ()
+    assert found.holds
+    assert found.numbers >= 3 * 3
+
+
+TOO_HARD_FOR_Z3 = {"lemma": 1, "induction over layers": 4}  # at most so many samples
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_z3_agrees_at_small_sizes(rule: str, validations: dict[str, Validation]) -> None:
+    found = validations[rule]
+    assert found.unknown <= TOO_HARD_FOR_Z3.get(rule, 0)
+    assert found.solved >= 3 or rule == "first order"  # z3 has no first-order number
+
+
+def test_every_sample_has_values_and_every_trap_is_left_alone_or_keeps_its_value() -> None:
+    for sample in SAMPLES:
+        use = used(sample)
+        assert use is not None or sample.trap, sample
+        if use is not None:
+            assert on_numbers(use, "numbers", np.random.default_rng(1)).outcome == "equal"
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 2**32))
+def test_no_use_of_a_rule_changes_the_value_of_a_random_term(seed: int) -> None:
+    assert [seen for seen in on_random_terms(RULES, seed, 2) if seen.outcome == "wrong"] == []
+
+
+def test_the_same_seed_gives_the_same_validation() -> None:
+    assert validate(["like terms", "lemma"], seed=7) == validate(["like terms", "lemma"], seed=7)
+
+
+# --- what the validation itself must refuse ---
+
+
+def test_a_rule_without_a_sample_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(RULES, "new rule", lambda context, term, argument: None)
+    (found,) = validate(["new rule"], terms=0)
+    assert found.failures == ("the rule has no sample",)
+
+
+def test_a_rule_that_no_longer_applies_to_its_samples_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(RULES, "like terms", lambda context, term, argument: None)
+    assert failures("like terms")
+
+
+def test_a_rule_that_always_runs_into_an_error_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(RULES, "like terms", lambda context, term, argument: term.args[99])
+    assert failures("like terms")
+
+
+def test_values_that_do_not_meet_the_hypotheses_are_no_evidence() -> None:
+    (use,) = [use for sample in SAMPLES if sample.rule == "constraint" and (use := used(sample))][:1]
+    unmet = Use(use.rule, use.before, use.before, use.context, met=())
+    seen = on_numbers(unmet, "numbers", np.random.default_rng(0))
+    assert (seen.outcome, "do not meet" in seen.detail) == ("wrong", True)
+
+
+def test_an_answer_that_z3_does_not_give_is_no_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(validation.solver, "ask", lambda query, work: validation.solver.Answer(query, "unknown"))
+    (found,) = validate(["distribute"], terms=0)
+    assert (found.solved, found.unknown) == (0, len([s for s in SAMPLES if s.rule == "distribute" and not s.trap]))
+
+
+def test_what_has_no_value_on_any_sample_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(validation, "NUMBERS", validation.replace(validation.NUMBERS, inverse_root=lambda x: x / 0))
+    assert failures("rescale the norm")
+
+
+def failures(rule: str) -> list[str]:
+    found = validation.summary(rule, list(on_samples(rule, 0, 3)))
+    assert found.rule == rule
+    return list(found.failures)
+
+
+# --- every rule, broken ---
+
+
+@dataclass(frozen=True)
+class Break:
+    """A rule and what is wrong with it: another function in its place, or something that it uses changed."""
+
+    rule: str
+    claim: str
+    attribute: str  # of the kernel; empty for the rule itself
+    value: Any
+
+    def apply(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        if self.attribute:
+            monkeypatch.setattr(kernel, self.attribute, self.value)
+        else:
+            monkeypatch.setitem(RULES, self.rule, self.value)
+
+
+BREAKS: list[Break] = []
+
+
+def broken(rule: str, attribute: str = "") -> Callable[[Any], Any]:
+    """Registers the function below as a wrong version of a rule, named after what is wrong with it."""
+
+    def register(function: Any) -> Any:
+        BREAKS.append(Break(rule, function.__name__.replace("_", " "), attribute, function))
+        return function
+
+    return register
+
+
+def set_to(rule: str, attribute: str, value: Any, claim: str) -> None:
+    BREAKS.append(Break(rule, claim, attribute, value))
+
+
+# definition of the norm
+
+
+@broken("definition of the norm")
+def drops_epsilon(context: Any, term: Any, argument: Any) -> Any:
+    if isinstance(term, Norm):
+        return product(RowScale(gram(term.arg), term.arg.cols, 0), term.arg, Diag(term.gain))
+    return None
+
+
+@broken("definition of the norm")
+def divides_by_the_number_of_rows(context: Any, term: Any, argument: Any) -> Any:
+    if isinstance(term, Norm):
+        return product(RowScale(gram(term.arg), term.arg.rows, term.eps), term.arg, Diag(term.gain))
+    return None
+
+
+@broken("definition of the norm")
+def forgets_the_gain(context: Any, term: Any, argument: Any) -> Any:
+    return product(RowScale(gram(term.arg), term.arg.cols, term.eps), term.arg) if isinstance(term, Norm) else None
+
+
+def gram(X: Any) -> Any:
+    return product(X, transposed(X))
+
+
+# constraint
+
+SOLVED = kernel.solved
+
+
+@broken("constraint", "solved")
+def solved_with_the_wrong_sign(equation: Equation, index: int) -> Any:
+    found = SOLVED(equation, index)
+    return None if found is None else Equation(found.left, product(-1, found.right))
+
+
+@broken("constraint", "solved")
+def solved_without_dividing_by_the_coefficient(equation: Equation, index: int) -> Any:
+    terms = equation.left.args if isinstance(equation.left, MatAdd) else (equation.left,)
+    rest = [product(-1, term) for i, term in enumerate(terms) if i != index]
+    return Equation(split(terms[index])[1], total(*rest, equation.right))
+
+
+@broken("constraint", "solved")
+def solved_divides_by_what_may_be_zero(equation: Equation, index: int) -> Any:
+    terms = equation.left.args if isinstance(equation.left, MatAdd) else (equation.left,)
+    a, A = split(terms[index])
+    rest = [product(-1 / a, term) for i, term in enumerate(terms) if i != index]
+    return Equation(A, total(*rest, product(1 / a, equation.right)))
+
+
+@broken("constraint", "solved")
+def solved_forgets_the_other_terms(equation: Equation, index: int) -> Any:
+    terms = equation.left.args if isinstance(equation.left, MatAdd) else (equation.left,)
+    a, A = split(terms[index])
+    return Equation(A, product(1 / a, equation.right)) if a.is_nonzero else None
+
+
+@broken("constraint")
+def a_transposed_reading_gives_the_right_side_untransposed(context: Context, term: Any, argument: Any) -> Any:
+    found = read(context, argument)
+    if found is not None and (term == found.left or transposed(term) == found.left):
+        return found.right
+    return None
+
+
+@broken("constraint", "transpose_word")
+def a_word_is_transposed_without_turning_it_around(term: Any) -> Any:
+    return product(*(transposed(part) for part in term.args)) if isinstance(term, MatMul) else transposed(term)
+
+
+@broken("constraint")
+def whatever_has_the_shape_is_rewritten(context: Context, term: Any, argument: Any) -> Any:
+    found = read(context, argument)
+    return found.right if found is not None and term.shape == found.right.shape else None
+
+
+def read(context: Context, argument: Any) -> Any:
+    index, *form = argument
+    return SOLVED(context.hypotheses[index], *form) if form else context.hypotheses[index]
+
+
+# block product
+
+
+def by_blocks(entry: Callable[[Any, Any], Any]) -> Any:
+    """A block product whose entries are made from a row and a column of blocks."""
+
+    def rule(context: Any, term: Any, argument: Any) -> Any:
+        if not isinstance(term, MatMul) or len(term.args) != 2 or is_scalar(term.args[0]):
+            return None
+        left, right = block_rows(term.args[0]), block_rows(term.args[1])
+        if len(left[0]) != len(right) or len(left) == len(right) == len(right[0]) == 1:
+            return None
+        return blocks([[entry(row, column) for column in zip(*right, strict=True)] for row in left])
+
+    return rule
+
+
+set_to("block product", "", by_blocks(lambda row, column: total(*map(product, row[:-1], column[:-1]))), "drops a block")
+set_to("block product", "", by_blocks(lambda row, column: total(*map(product, row, column[::-1]))), "swaps two blocks")
+set_to("block product", "", by_blocks(lambda row, column: total(*map(product, column, row))), "multiplies backwards")
+set_to("block product", "", by_blocks(lambda row, column: product(row[0], column[0])), "takes the first blocks only")
+
+
+# scalar into blocks
+
+
+@broken("scalar into blocks")
+def the_scalar_reaches_the_first_block_only(context: Any, term: Any, argument: Any) -> Any:
+    if not isinstance(term, MatMul) or not isinstance(split(term)[1], BlockMatrix):
+        return None
+    a, grid = split(term)
+    return rebuild(grid, [product(a, block) if i == 0 else block for i, block in enumerate(children(grid))])
+
+
+@broken("scalar into blocks")
+def one_scalar_of_several_is_lost(context: Any, term: Any, argument: Any) -> Any:
+    if not isinstance(term, MatMul) or not isinstance(term.args[-1], BlockMatrix):
+        return None
+    return rebuild(term.args[-1], [product(term.args[0], block) for block in children(term.args[-1])])
+
+
+# block sum
+
+
+def summed(pick: Callable[[list[Any]], Any]) -> Any:
+    """A block sum whose terms are chosen among the summands."""
+
+    def rule(context: Any, term: Any, argument: Any) -> Any:
+        if not isinstance(term, MatAdd) or not all(isinstance(part, BlockMatrix) for part in term.args):
+            return None
+        cells = [children(part) for part in term.args]
+        return rebuild(term.args[0], pick(cells))
+
+    return rule
+
+
+set_to("block sum", "", summed(lambda cells: list(map(total, cells[0], cells[1]))), "adds the first two summands only")
+set_to("block sum", "", summed(lambda cells: list(map(total, cells[0], cells[1][::-1]))), "adds the blocks backwards")
+set_to("block sum", "", summed(lambda cells: cells[0]), "takes the first summand")
+
+
+# block transpose
+
+
+@broken("block transpose")
+def the_blocks_stay_where_they_are(context: Any, term: Any, argument: Any) -> Any:
+    if not isinstance(term, Transpose) or not isinstance(term.arg, BlockMatrix):
+        return None
+    return rebuild(term.arg, [transposed(block) for block in children(term.arg)])
+
+
+@broken("block transpose")
+def the_blocks_are_moved_and_not_transposed(context: Any, term: Any, argument: Any) -> Any:
+    if not isinstance(term, Transpose) or not isinstance(term.arg, BlockMatrix):
+        return None
+    return blocks([list(column) for column in zip(*block_rows(term.arg), strict=True)])
+
+
+# elementwise on blocks
+
+
+@broken("elementwise on blocks")
+def zero_blocks_stay_zero_for_every_function(context: Any, term: Any, argument: Any) -> Any:
+    if not isinstance(term, Act) or not isinstance(term.arg, BlockMatrix):
+        return None
+    acted = (block if isinstance(block, ZeroMatrix) else Act(block, term.name) for block in children(term.arg))
+    return rebuild(term.arg, list(acted))
+
+
+@broken("elementwise on blocks")
+def a_softmax_enters_blocks(context: Any, term: Any, argument: Any) -> Any:
+    if not isinstance(term, (Act, Softmax)) or not isinstance(term.arg, BlockMatrix):
+        return None
+    return rebuild(term.arg, [rebuild(term, [block]) for block in children(term.arg)])
+
+
+@broken("elementwise on blocks")
+def every_function_is_relu(context: Any, term: Any, argument: Any) -> Any:
+    if not isinstance(term, Act) or not isinstance(term.arg, BlockMatrix):
+        return None
+    return rebuild(term.arg, [Act(block, "relu") for block in children(term.arg)])
+
+
+# diagonal of blocks
+
+
+def diagonal(gains: Callable[[list[Any]], list[Any]]) -> Any:
+    def rule(context: Any, term: Any, argument: Any) -> Any:
+        if not isinstance(term, Diag) or not isinstance(term.arg, BlockMatrix):
+            return None
+        row = gains(list(children(term.arg)))
+        cells = [[Diag(a) if i == j else zero(a.cols, b.cols) for j, b in enumerate(row)] for i, a in enumerate(row)]
+        return blocks(cells)
+
+    return rule
+
+
+set_to("diagonal of blocks", "", diagonal(lambda row: row[::-1]), "the gains are turned around")
+set_to("diagonal of blocks", "", diagonal(lambda row: [split(gain)[1] for gain in row]), "the gains lose their scalars")
+set_to("diagonal of blocks", "", diagonal(lambda row: [row[0], *row[:-1]]), "the first gain comes twice")
+
+
+# nested blocks
+
+NESTED = RULES["nested blocks"]
+
+
+@broken("nested blocks")
+def nested_blocks_are_turned_around(context: Any, term: Any, argument: Any) -> Any:
+    found = NESTED(context, term, argument)
+    return None if found is None else blocks([row[::-1] for row in block_rows(found)])
+
+
+@broken("nested blocks", "cut")
+def a_zero_block_is_cut_into_identities(block: Any, heights: Any, widths: Any) -> Any:
+    if isinstance(block, ZeroMatrix):
+        return [[eye(h) if h == w else zero(h, w) for w in widths] for h in heights]
+    return block_rows(block)
+
+
+@broken("nested blocks")
+def columns_of_blocks_become_rows(context: Any, term: Any, argument: Any) -> Any:
+    if not isinstance(term, BlockMatrix) or len(block_rows(term)) > 1:
+        return NESTED(context, term, argument)
+    columns = [children(block) for block in children(term)]
+    return blocks(columns) if all(map(len, columns)) and columns[0][0].cols == term.args[0][0].cols else None
+
+
+# product with zero, sum with zero, zeros
+
+
+@broken("product with zero")
+def a_product_is_zero_if_a_block_of_a_factor_is(context: Any, term: Any, argument: Any) -> Any:
+    parts = [inner for part in term.args for inner in (part, *children(part))] if isinstance(term, MatMul) else ()
+    return zero(*term.shape) if any(isinstance(part, ZeroMatrix) for part in parts) else None
+
+
+@broken("product with zero")
+def a_zero_factor_is_left_out(context: Any, term: Any, argument: Any) -> Any:
+    if not isinstance(term, MatMul) or not any(isinstance(part, ZeroMatrix) for part in term.args):
+        return None
+    return product(*(part for part in term.args if not isinstance(part, ZeroMatrix)))
+
+
+@broken("sum with zero")
+def a_sum_with_zero_is_zero(context: Any, term: Any, argument: Any) -> Any:
+    found = isinstance(term, MatAdd) and any(isinstance(part, ZeroMatrix) for part in term.args)
+    return zero(*term.shape) if found else None
+
+
+@broken("sum with zero")
+def ones_are_left_out_too(context: Any, term: Any, argument: Any) -> Any:
+    kept = [part for part in term.args if not isinstance(part, (ZeroMatrix, OneMatrix))]
+    return total(*kept) if isinstance(term, MatAdd) and 0 < len(kept) < len(term.args) else None
+
+
+@broken("sum with zero")
+def everything_after_a_zero_is_left_out(context: Any, term: Any, argument: Any) -> Any:
+    found = isinstance(term, MatAdd) and any(isinstance(part, ZeroMatrix) for part in term.args)
+    return term.args[0] if found else None
+
+
+set_to("zeros", "FIXES_ZERO", kernel.FIXES_ZERO | {"sigmoid"}, "the sigmoid of zero is zero")
+set_to("zeros", "FIXES_ZERO", kernel.FIXES_ZERO | {"cos"}, "the cosine of zero is zero")
+
+
+@broken("zeros")
+def one_zero_block_is_enough(context: Any, term: Any, argument: Any) -> Any:
+    known = isinstance(term, (Transpose, BlockMatrix, Diag, HeadSum)) or getattr(term, "name", "") in kernel.FIXES_ZERO
+    return zero(*term.shape) if known and any(isinstance(part, ZeroMatrix) for part in children(term)) else None
+
+
+@broken("zeros")
+def every_function_of_zero_is_zero(context: Any, term: Any, argument: Any) -> Any:
+    return zero(*term.shape) if children(term) and all(isinstance(p, ZeroMatrix) for p in children(term)) else None
+
+
+# identity, scalars, scalar out
+
+
+@broken("identity")
+def a_product_with_the_identity_is_the_identity(context: Any, term: Any, argument: Any) -> Any:
+    if isinstance(term, Transpose) and isinstance(term.arg, Identity):
+        return term.arg
+    return next((part for part in term.args if isinstance(part, Identity)), None) if isinstance(term, MatMul) else None
+
+
+@broken("identity")
+def a_matrix_of_ones_is_neutral(context: Any, term: Any, argument: Any) -> Any:
+    kept = [part for part in term.args if not isinstance(part, (Identity, OneMatrix))]
+    return product(*kept) if isinstance(term, MatMul) and 0 < len(kept) < len(term.args) else None
+
+
+@broken("identity")
+def scalars_before_an_identity_are_lost(context: Any, term: Any, argument: Any) -> Any:
+    if not isinstance(term, MatMul) or not any(isinstance(part, Identity) for part in term.args):
+        return None
+    kept = [part for part in term.args if not isinstance(part, Identity) and not is_scalar(part)]
+    return product(*kept) if kept else eye(term.rows)
+
+
+@broken("identity")
+def every_transpose_of_a_square_is_itself(context: Any, term: Any, argument: Any) -> Any:
+    return term.arg if isinstance(term, Transpose) and term.rows == term.cols else None
+
+
+@broken("scalars")
+def scalars_are_added(context: Any, term: Any, argument: Any) -> Any:
+    if not isinstance(term, MatMul):
+        return None
+    found = [part for part in term.args if is_scalar(part)]
+    return product(sum(found), split(term)[1]) if found else None
+
+
+@broken("scalars")
+def the_sign_is_lost(context: Any, term: Any, argument: Any) -> Any:
+    if not isinstance(term, MatMul):
+        return None
+    a, A = split(term)
+    return zero(*term.shape) if a == 0 else product(abs(a), A)
+
+
+set_to("scalars", "simplified", lambda scalar: scalar.as_numer_denom()[0], "the denominator is lost")
+set_to("scalar out", "POSITIVELY_HOMOGENEOUS", frozenset({"relu", "tanh"}), "tanh is taken to be homogeneous")
+set_to("scalar out", "POSITIVELY_HOMOGENEOUS", kernel.FIXES_ZERO, "gelu and silu are taken to be homogeneous")
+
+
+@broken("scalar out")
+def a_negative_scalar_leaves_relu(context: Any, term: Any, argument: Any) -> Any:
+    known = isinstance(term, (Transpose, Diag, HeadSum)) or (isinstance(term, Act) and term.name == "relu")
+    a, A = split(children(term)[0]) if known else (1, None)
+    return product(a, rebuild(term, [A])) if a != 1 else None
+
+
+@broken("scalar out")
+def a_scalar_leaves_a_softmax(context: Any, term: Any, argument: Any) -> Any:
+    known = isinstance(term, (Transpose, Diag, HeadSum, Softmax))
+    a, A = split(children(term)[0]) if known else (1, None)
+    return product(a, rebuild(term, [A])) if a != 1 else None
+
+
+@broken("scalar out")
+def the_scalar_is_lost(context: Any, term: Any, argument: Any) -> Any:
+    known = isinstance(term, (Transpose, Diag, HeadSum))
+    a, A = split(children(term)[0]) if known else (1, None)
+    return rebuild(term, [A]) if a != 1 else None
+
+
+# distribute, factor, like terms
+
+
+def distributed(spread: Callable[[Any, Any, Any], Any]) -> Any:
+    """A product whose first sum is spread over the factors before and after it."""
+
+    def rule(context: Any, term: Any, argument: Any) -> Any:
+        for i, part in enumerate(term.args if isinstance(term, MatMul) else ()):
+            if isinstance(part, MatAdd):
+                return spread(term.args[:i], part.args, term.args[i + 1 :])
+        return None
+
+    return rule
+
+
+set_to(
+    "distribute",
+    "",
+    distributed(lambda before, sums, after: total(*(product(*after, one, *before) for one in sums))),
+    "multiplies in the wrong order",
+)
+set_to(
+    "distribute",
+    "",
+    distributed(lambda before, sums, after: total(*(product(*before, one, *after) for one in sums[:2]))),
+    "drops the third summand",
+)
+set_to(
+    "distribute",
+    "",
+    distributed(lambda before, sums, after: product(*before, sums[0], *after)),
+    "keeps the first summand only",
+)
+
+
+@broken("distribute")
+def functions_of_a_sum_are_spread(context: Any, term: Any, argument: Any) -> Any:
+    if not isinstance(term, Act) or not isinstance(term.arg, MatAdd):
+        return None
+    return total(*(Act(part, term.name) for part in term.arg.args))
+
+
+@broken("factor")
+def the_last_factors_are_not_compared(context: Any, term: Any, argument: Any) -> Any:
+    if not isinstance(term, MatAdd) or not all(isinstance(part, MatMul) for part in term.args):
+        return None
+    if any(is_scalar(part.args[-2]) for part in term.args):
+        return None
+    return product(total(*(product(*part.args[:-1]) for part in term.args)), term.args[0].args[-1])
+
+
+@broken("factor")
+def the_factor_is_put_in_front(context: Any, term: Any, argument: Any) -> Any:
+    found = RIGHT["factor"](context, term, argument)
+    return None if found is None else product(found.args[-1], *found.args[:-1])
+
+
+@broken("factor")
+def the_scalars_are_lost(context: Any, term: Any, argument: Any) -> Any:
+    found = RIGHT["factor"](context, term, argument)
+    return None if found is None else product(total(*(split(part)[1] for part in found.args[0].args)), found.args[-1])
+
+
+def collected(key: Callable[[Any], Any], join: Callable[[Any, Any], Any]) -> Any:
+    """Like terms, with another notion of like and of joining their scalars."""
+
+    def rule(context: Any, term: Any, argument: Any) -> Any:
+        if not isinstance(term, MatAdd):
+            return None
+        sums: dict[Any, Any] = {}
+        for part in term.args:
+            scalar, matrices = split(part)
+            first, joined = sums.get(key(matrices), (matrices, 0))
+            sums[key(matrices)] = (first, join(joined, scalar))
+        if len(sums) == len(term.args):
+            return None
+        kept = [product(scalar, matrices) for matrices, scalar in sums.values() if scalar != 0]
+        return total(*kept) if kept else zero(*term.shape)
+
+    return rule
+
+
+def plus(a: Any, b: Any) -> Any:
+    return a + b
+
+
+set_to("like terms", "", collected(lambda A: frozenset(A.args), plus), "the order of factors does not count")
+set_to("like terms", "", collected(lambda A: A.arg if isinstance(A, Transpose) else A, plus), "A' counts as A")
+set_to("like terms", "", collected(lambda A: A, lambda a, b: a * b if a else b), "the scalars are multiplied")
+set_to("like terms", "", collected(lambda A: A, lambda a, b: b), "the last scalar counts")
+
+
+# rescale the norm
+
+
+def rescaled(scale: Callable[[Any], Any], eps: Callable[[Any, Any], Any]) -> Any:
+    """D_n(a G, eps) as scale(ratio) D_m(G, eps(old, ratio)), with ratio = n/(a m)."""
+
+    def rule(context: Any, term: Any, argument: Any) -> Any:
+        a, G = split(term.arg) if isinstance(term, RowScale) else (1, None)
+        if not isinstance(G, MatMul):
+            return None
+        m = G.args[0].cols
+        ratio = kernel.simplified(term.n / (a * m))
+        result = product(scale(ratio), RowScale(G, m, eps(term.eps, ratio)))
+        return None if result == term else result
+
+    return rule
+
+
+def times(a: Any, b: Any) -> Any:
+    return a * b
+
+
+set_to("rescale the norm", "", rescaled(lambda ratio: ratio, times), "the scale has the wrong power")
+set_to("rescale the norm", "", rescaled(lambda ratio: 1 / sqrt(ratio), times), "the scale is upside down")
+set_to("rescale the norm", "", rescaled(sqrt, lambda eps, ratio: eps), "epsilon stays")
+set_to("rescale the norm", "", rescaled(sqrt, lambda eps, ratio: eps / ratio), "epsilon is scaled the other way")
+
+# first order
+
+set_to("first order", "SLOPE_AT_ZERO", {**kernel.SLOPE_AT_ZERO, "gelu": 1}, "the slope of gelu is 1")
+set_to("first order", "SLOPE_AT_ZERO", {**kernel.SLOPE_AT_ZERO, "relu": 1}, "the slope of relu is 1")
+set_to("first order", "order", lambda term: 2 * ORDER(term), "t A is zero")
+
+
+@broken("first order")
+def a_function_with_a_value_at_zero_loses_it(context: Any, term: Any, argument: Any) -> Any:
+    slopes = {**kernel.SLOPE_AT_ZERO, "sigmoid": sqrt(1) / 4}
+    found = isinstance(term, Act) and term.name in slopes and ORDER(term.arg) > 0
+    return product(slopes[term.name], term.arg) if found else RIGHT["first order"](context, term, argument)
+
+
+@broken("first order")
+def every_function_is_its_slope(context: Any, term: Any, argument: Any) -> Any:
+    found = isinstance(term, Act) and term.name in kernel.SLOPE_AT_ZERO
+    return (
+        product(kernel.SLOPE_AT_ZERO[term.name], term.arg) if found else RIGHT["first order"](context, term, argument)
+    )
+
+
+ORDER = kernel.order
+
+
+# transposes
+
+
+@broken("transpose of a product")
+def the_factors_keep_their_order(context: Any, term: Any, argument: Any) -> Any:
+    if not isinstance(term, Transpose) or not isinstance(term.arg, MatMul):
+        return None
+    return product(*(part if is_scalar(part) else transposed(part) for part in term.arg.args))
+
+
+@broken("transpose of a product")
+def the_factors_are_turned_around_and_not_transposed(context: Any, term: Any, argument: Any) -> Any:
+    return product(*term.arg.args[::-1]) if isinstance(term, Transpose) and isinstance(term.arg, MatMul) else None
+
+
+@broken("transpose of a product")
+def the_scalar_is_left_behind(context: Any, term: Any, argument: Any) -> Any:
+    if not isinstance(term, Transpose) or not isinstance(term.arg, MatMul):
+        return None
+    return product(*(transposed(part) for part in reversed(term.arg.args) if not is_scalar(part)))
+
+
+@broken("transpose of a sum")
+def only_the_first_summand_is_transposed(context: Any, term: Any, argument: Any) -> Any:
+    if not isinstance(term, Transpose) or not isinstance(term.arg, MatAdd):
+        return None
+    return total(transposed(term.arg.args[0]), *term.arg.args[1:])
+
+
+@broken("transpose of a sum")
+def the_last_summand_is_dropped(context: Any, term: Any, argument: Any) -> Any:
+    if not isinstance(term, Transpose) or not isinstance(term.arg, MatAdd):
+        return None
+    return total(*map(transposed, term.arg.args[:-1]))
+
+
+# heads
+
+
+def by_heads(kind: Any, part: Callable[[Any, Any], Any]) -> Any:
+    """A sum over heads taken into the parts of a block matrix or a sum."""
+
+    def rule(context: Any, term: Any, argument: Any) -> Any:
+        if not isinstance(term, HeadSum) or not isinstance(term.arg, kind):
+            return None
+        return rebuild(term.arg, [part(one, term.bound) for one in children(term.arg)])
+
+    return rule
+
+
+def common_once(part: Any, bound: Any) -> Any:
+    found = HeadSum(part, bound)
+    return found if found.bound else part
+
+
+def plain_once(part: Any, bound: Any) -> Any:
+    return part if part in bound else HeadSum(part, bound)
+
+
+set_to("heads of blocks", "", by_heads(BlockMatrix, common_once), "a block that all heads share is counted once")
+set_to("heads of blocks", "", by_heads(BlockMatrix, lambda part, bound: part), "the sum is lost")
+set_to("heads of a sum", "", by_heads(MatAdd, common_once), "a summand that all heads share is counted once")
+set_to("heads of a sum", "", by_heads(MatAdd, plain_once), "a bare matrix of the heads is counted once")
+
+
+@broken("heads of a sum")
+def a_sum_inside_a_function_is_split(context: Any, term: Any, argument: Any) -> Any:
+    if not isinstance(term, HeadSum) or not isinstance(term.arg, Act) or not isinstance(term.arg.arg, MatAdd):
+        return None
+    return total(*(HeadSum(Act(part, term.arg.name), term.bound) for part in term.arg.arg.args))
+
+
+@broken("common factor of heads")
+def the_factor_differs_between_heads(context: Any, term: Any, argument: Any) -> Any:
+    if not isinstance(term, HeadSum) or not isinstance(term.arg, MatMul):
+        return None
+    *first, last = term.arg.args
+    return product(HeadSum(product(*first), term.bound), last) if split(product(*first))[1] != 1 else None
+
+
+@broken("common factor of heads")
+def only_a_bare_matrix_of_the_heads_differs(context: Any, term: Any, argument: Any) -> Any:
+    if not isinstance(term, HeadSum) or not isinstance(term.arg, MatMul) or term.arg.args[-1] in term.bound:
+        return None
+    *first, last = term.arg.args
+    return product(HeadSum(product(*first), term.bound), last)
+
+
+@broken("common factor of heads")
+def the_sum_over_the_rest_is_lost(context: Any, term: Any, argument: Any) -> Any:
+    found = RIGHT["common factor of heads"](context, term, argument)
+    return None if found is None else term.arg
+
+
+# lemma
+
+
+@broken("lemma")
+def an_instance_is_guessed_and_not_checked(context: Context, term: Any, argument: Any) -> Any:
+    theorem = context.lemmas[argument[0]]
+    T = kernel.instance_of(theorem.left, term, context.stream)
+    return None if T is None else substitute(theorem.right, {context.stream: T})
+
+
+@broken("lemma", "bound_in")
+def a_name_may_be_captured(*terms: Any) -> set[Any]:
+    return set()
+
+
+@broken("lemma")
+def the_right_side_is_not_instantiated(context: Context, term: Any, argument: Any) -> Any:
+    found = RIGHT["lemma"](context, term, argument)
+    return None if found is None else context.lemmas[argument[0]].right
+
+
+@broken("lemma")
+def another_lemma_of_the_same_shape_is_used(context: Context, term: Any, argument: Any) -> Any:
+    fitting = [lemma.right for lemma in context.lemmas if lemma.right.shape == term.shape]
+    return fitting[-1] if fitting else None
+
+
+# induction over layers
+
+ENDS_WITH = kernel.ends_with
+
+
+@broken("induction over layers", "proved_for")
+def the_lemma_need_not_be_about_the_layer(context: Context, left: Any) -> Any:
+    return context.lemmas[0].right
+
+
+@broken("induction over layers", "ends_with")
+def the_layer_may_end_in_another_map(term: Any, C: Any) -> Any:
+    return product(*term.args[:-1]) if C and isinstance(term, MatMul) else ENDS_WITH(term, C)
+
+
+@broken("induction over layers")
+def inserted_layers_are_dropped(context: Context, term: Any, argument: Any) -> Any:
+    if not isinstance(term, Stack):
+        return None
+    alone = Stack(term.arg, term.stream, term.body, term.bound)
+    return RIGHT["induction over layers"](context, alone, argument)
+
+
+@broken("induction over layers")
+def inserted_layers_change_places(context: Context, term: Any, argument: Any) -> Any:
+    found = RIGHT["induction over layers"](context, term, argument)
+    layers = next(iter(found.atoms(Stack))) if found is not None else None
+    if layers is None or len(layers.inserted) < 2:
+        return found
+    turned = Stack(layers.arg, layers.stream, layers.body, layers.bound, layers.inserted[::-1])
+    return product(turned, *(found.args[1:] if isinstance(found, MatMul) else ()))
+
+
+@broken("induction over layers")
+def each_layer_may_have_a_map_of_its_own(context: Context, term: Any, argument: Any) -> Any:
+    if not isinstance(term, Stack):
+        return None
+    C = term.arg.args[-1:] if isinstance(term.arg, MatMul) else ()
+    shared = Stack(term.arg, term.stream, term.body, [name for name in term.bound if name not in C], term.inserted)
+    found = RIGHT["induction over layers"](context, shared, argument)
+    layers = next(iter(found.atoms(Stack))) if found is not None else None
+    return layers and product(Stack(layers.arg, layers.stream, layers.body, term.bound, layers.inserted), *C)
+
+
+@broken("induction over layers")
+def the_layers_stay_as_they_are(context: Context, term: Any, argument: Any) -> Any:
+    found = RIGHT["induction over layers"](context, term, argument)
+    return term.arg if found is not None else None
+
+
+RIGHT = dict(RULES)
+
+
+def named(wrong: Break) -> str:
+    return f"{wrong.rule}: {wrong.claim}"
+
+
+@pytest.mark.parametrize("wrong", BREAKS, ids=named)
+def test_a_broken_rule_fails_by_its_values(wrong: Break, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert failures(wrong.rule) == []
+    wrong.apply(monkeypatch)
+    assert [failure for failure in failures(wrong.rule) if not failure.startswith("the rule ")]
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_every_rule_is_broken_at_least_twice(rule: str) -> None:
+    assert len([wrong for wrong in BREAKS if wrong.rule == rule]) >= 2
+
+
+@pytest.mark.parametrize("wrong", [w for w in BREAKS if w.rule != "first order"], ids=named)
+def test_z3_alone_finds_a_broken_rule(wrong: Break, monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong.apply(monkeypatch)
+    assert any(seen.outcome == "wrong" for seen in by_z3(wrong.rule, 0))
+
+
+SEEN_AT_RANDOM = (
+    *("drops epsilon", "solved with the wrong sign", "swaps two blocks", "adds the blocks backwards"),
+    *("a sum with zero is zero", "one zero block is enough", "scalars are added", "the scalar is lost"),
+    *("keeps the first summand only", "the last scalar counts", "the scale has the wrong power"),
+    *("an instance is guessed and not checked", "every function is its slope"),
+)
+
+
+@pytest.mark.parametrize("wrong", [w for w in BREAKS if w.claim in SEEN_AT_RANDOM], ids=named)
+def test_random_terms_alone_find_a_broken_rule(wrong: Break, monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong.apply(monkeypatch)
+    assert any(seen.outcome == "wrong" for seen in on_random_terms([wrong.rule], 0, 60))
+
+
+def test_the_whole_validation_names_the_broken_rule_and_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    (wrong,) = [wrong for wrong in BREAKS if wrong.claim == "the sign is lost"]
+    wrong.apply(monkeypatch)
+    assert [found.rule for found in validate(terms=5) if not found.holds] == ["scalars"]
