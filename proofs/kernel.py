@@ -45,7 +45,9 @@ from ..symbolic.terms import (
     is_scalar,
     product,
     rebuild,
+    same_shape,
     same_size,
+    shape,
     substitute,
     total,
     transposed,
@@ -175,7 +177,7 @@ def apply(context: Context, term: Expr, step: Step) -> Expr:
             raise KernelError(f"the rule {step.rule!r} cannot be used with {step.argument}: {error}") from None
         if result is None:
             raise KernelError(f"the rule {step.rule!r} does not apply to {subterm}")
-        if not (same_size(result.rows, subterm.rows) and same_size(result.cols, subterm.cols)):
+        if not same_shape(result, subterm):
             raise KernelError(f"the rule {step.rule!r} changed the shape of {subterm}")
         return result
 
@@ -418,7 +420,7 @@ def annihilate(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr 
     """A 0  =  0  =  0 A"""
     if not isinstance(term, MatMul) or not any(isinstance(part, ZeroMatrix) for part in term.args):
         return None
-    return zero(term.rows, term.cols)
+    return zero(*shape(term))
 
 
 def neutral(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | None:
@@ -428,7 +430,7 @@ def neutral(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | N
     kept = [part for part in term.args if not isinstance(part, ZeroMatrix)]
     if len(kept) == len(term.args):
         return None
-    return total(*kept) if kept else zero(term.rows, term.cols)
+    return total(*kept) if kept else zero(*shape(term))
 
 
 def zeros(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | None:
@@ -438,7 +440,7 @@ def zeros(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | Non
         return None
     if isinstance(term, Act) and term.name not in FIXES_ZERO:
         return None
-    return zero(term.rows, term.cols)
+    return zero(*shape(term))
 
 
 def identity(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | None:
@@ -458,7 +460,7 @@ def scalars(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | N
         return None
     scalar, matrices = split(term)
     scalar = simplified(scalar)
-    result = zero(term.rows, term.cols) if scalar == 0 else product(scalar, matrices)
+    result = zero(*shape(term)) if scalar == 0 else product(scalar, matrices)
     return None if result == term else result
 
 
@@ -505,7 +507,7 @@ def collect(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | N
     if len(sums) == len(term.args):
         return None
     kept = [product(simplified(scalar), matrices) for matrices, scalar in sums.items() if simplified(scalar) != 0]
-    return total(*kept) if kept else zero(term.rows, term.cols)
+    return total(*kept) if kept else zero(*shape(term))
 
 
 def rescale(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | None:
@@ -527,7 +529,7 @@ def first_order(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr
     """t t A  =  0,   f(t A)  =  t f'(0) A        for the first-order number t and an f with f(0) = 0"""
     if isinstance(term, Act) and term.name in FIXES_ZERO & SLOPE_AT_ZERO.keys() and order(term.arg) > 0:
         return product(SLOPE_AT_ZERO[term.name], term.arg) if SLOPE_AT_ZERO[term.name] else zero(*term.shape)
-    return zero(term.rows, term.cols) if isinstance(term, MatMul) and order(term) > 1 else None
+    return zero(*shape(term)) if isinstance(term, MatMul) and order(term) > 1 else None
 
 
 def order(term: Expr) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..symbolic.expand import Expansion
@@ -42,7 +42,7 @@ def listed(formulas: list[Formula]) -> Iterator[str | Formula]:
         yield item
 
 
-def plain(sentence: Sentence) -> str:
+def plain(sentence: Iterable[str | Formula]) -> str:
     """A sentence as plain text."""
     return "".join(part if isinstance(part, str) else part.text for part in sentence)
 

@@ -143,7 +143,7 @@ def shown(found: Counterexample) -> Shown:
         ),
         original=matrix_latex(end.original),
         expanded=matrix_latex(end.expanded),
-        difference=f"The outputs differ by {found.replay.max_abs:.3g}. Every matrix that is not listed is zero.",
+        difference=f"The outputs differ by {found.replay.max_abs:.3g}.",
         first_divergence=divergence,
         replay=(
             f"Replayed in numpy (float64) on both full models: largest difference {found.replay.max_abs:.3g}, "

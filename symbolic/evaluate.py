@@ -13,7 +13,7 @@ from functools import lru_cache, reduce
 from typing import Any
 
 import numpy as np
-from sympy import Mul, S, Symbol, sympify
+from sympy import Mul, S, Symbol
 
 from .terms import (
     Act,
@@ -154,13 +154,13 @@ def evaluate(term: Expr, values: Values, arithmetic: Arithmetic) -> Array:
 def exact(scalar: Expr, values: Values) -> Expr:
     """A scalar with its sizes and parameters filled in, still exact."""
     symbols = _symbols(scalar)
-    return _filled(scalar, tuple(map(sympify, (values.scalars[s.name] for s in symbols)))) if symbols else scalar
+    return _filled(scalar, *(values.scalars[symbol.name] for symbol in symbols)) if symbols else scalar
 
 
 def whole(size: Expr, values: Values) -> int:
     """A size as a whole number.  Raises SizeError where it is none, or no size of a matrix on numbers."""
     found = exact(size, values)
-    if not (found.is_Integer and 1 <= found <= LARGEST_SIZE):
+    if not found.is_Integer or not 1 <= int(found) <= LARGEST_SIZE:
         raise SizeError(f"found the size {found}, expected a whole number from 1 to {LARGEST_SIZE}")
     return int(found)
 
@@ -171,5 +171,5 @@ def _symbols(scalar: Expr) -> tuple[Symbol, ...]:
 
 
 @lru_cache(maxsize=65536, typed=True)
-def _filled(scalar: Expr, numbers: tuple[Any, ...]) -> Expr:
+def _filled(scalar: Expr, *numbers: Any) -> Expr:
     return scalar.subs(dict(zip(_symbols(scalar), numbers, strict=True)), simultaneous=True)

@@ -56,11 +56,40 @@ def canonical(expression: Expr) -> Expr:
 
 def same_size(left: Expr, right: Expr) -> bool:
     """Whether two sizes are equal as polynomials, hence for all values of their symbols."""
-    return left == right or expand(left - right) == 0
+    return left == right or _equal_polynomials(left, right)
+
+
+@lru_cache(maxsize=4096)
+def _equal_polynomials(left: Expr, right: Expr) -> bool:
+    return expand(left - right) == 0
+
+
+@lru_cache(maxsize=65536)
+def shape(term: MatrixExpr) -> tuple[Expr, Expr]:
+    """(rows, columns) of a term, which sympy works out from its parts every time."""
+    return term.shape
 
 
 def shape_text(term: MatrixExpr) -> str:
     return f"{term.rows} x {term.cols}"
+
+
+def same_shape(left: MatrixExpr, right: MatrixExpr) -> bool:
+    """Whether two terms have the same rows and columns."""
+    return all(same_size(a, b) for a, b in zip(shape(left), shape(right), strict=True))
+
+
+# ---------------------------------------------------------------- one object for equal terms
+
+_TERMS: dict[Expr, Expr] = {}
+_MOST_TERMS = 300_000
+
+
+def one(term: Expr) -> Expr:
+    """The first object that was made equal to this term, so that comparing large terms ends at once."""
+    if len(_TERMS) > _MOST_TERMS:
+        _TERMS.clear()
+    return _TERMS.setdefault(term, term)
 
 
 # ---------------------------------------------------------------- atoms and constructors
@@ -130,22 +159,22 @@ def product(*factors: Expr) -> Expr:
             (scalars if is_scalar(part) else matrices).append(part)
     scalars = [c for c in scalars if c != 1]
     for left, right in pairwise(matrices):
-        if not same_size(left.cols, right.rows):
+        if not same_size(shape(left)[1], shape(right)[0]):
             raise ShapeError("the factors of a product do not fit", shape_text(right), f"{left.cols} rows")
     if not matrices:
         return Mul(*scalars)
     if len(matrices) == 1 and not scalars:
         return matrices[0]
-    return MatMul(*scalars, *matrices, evaluate=False)
+    return one(MatMul(*scalars, *matrices, evaluate=False))
 
 
 def total(*terms: MatrixExpr) -> MatrixExpr:
     """The sum of matrices of one shape, flattened.  Raises ShapeError."""
     flat = [part for term in terms for part in (term.args if isinstance(term, MatAdd) else (term,))]
     for term in flat[1:]:
-        if not (same_size(term.rows, flat[0].rows) and same_size(term.cols, flat[0].cols)):
+        if not same_shape(term, flat[0]):
             raise ShapeError("the terms of a sum differ in shape", shape_text(term), shape_text(flat[0]))
-    return flat[0] if len(flat) == 1 else MatAdd(*flat, evaluate=False)
+    return flat[0] if len(flat) == 1 else one(MatAdd(*flat, evaluate=False))
 
 
 def negative(term: Expr) -> Expr:
@@ -155,7 +184,7 @@ def negative(term: Expr) -> Expr:
 
 def transposed(term: MatrixExpr) -> MatrixExpr:
     """A' (n x m for an m x n term); A'' is A."""
-    return term.arg if isinstance(term, Transpose) else Transpose(term)
+    return term.arg if isinstance(term, Transpose) else one(Transpose(term))
 
 
 def blocks(rows: Sequence[Sequence[MatrixExpr]]) -> MatrixExpr:
@@ -168,9 +197,9 @@ def blocks(rows: Sequence[Sequence[MatrixExpr]]) -> MatrixExpr:
         if len(row) != len(rows[0]):
             raise ShapeError("the block rows differ in length", f"{len(row)} blocks", f"{len(rows[0])}")
         for block, above in zip(row, rows[0], strict=True):
-            if not same_size(block.rows, row[0].rows):
+            if not same_size(shape(block)[0], shape(row[0])[0]):
                 raise ShapeError("blocks side by side differ in rows", shape_text(block), f"{row[0].rows} rows")
-            if not same_size(block.cols, above.cols):
+            if not same_size(shape(block)[1], shape(above)[1]):
                 raise ShapeError(
                     "blocks on top of each other differ in columns",
                     shape_text(block),
@@ -178,7 +207,7 @@ def blocks(rows: Sequence[Sequence[MatrixExpr]]) -> MatrixExpr:
                 )
     if len(rows) == len(rows[0]) == 1:
         return rows[0][0]
-    return BlockMatrix([list(row) for row in rows])
+    return one(BlockMatrix([list(row) for row in rows]))
 
 
 @lru_cache(maxsize=16384)
@@ -422,7 +451,7 @@ def rebuild(term: Expr, parts: Sequence[Expr]) -> Expr:
         return total(*parts)
     if isinstance(term, Transpose):
         return transposed(parts[0])
-    return type(term)(*parts, *term.args[len(parts) :])
+    return one(type(term)(*parts, *term.args[len(parts) :]))
 
 
 def subterms(term: Expr) -> Iterator[Expr]:
@@ -441,9 +470,10 @@ def substitute(term: Expr, mapping: dict[Expr, Expr]) -> Expr:
     return term if all(a is b for a, b in zip(parts, new, strict=True)) else rebuild(term, new)
 
 
-def atoms(term: Expr) -> set[Expr]:
+@lru_cache(maxsize=65536)
+def atoms(term: Expr) -> frozenset[Expr]:
     """The matrix symbols of a term, those that a family binds and those of layer bodies included."""
-    return term.atoms(MatrixSymbol)
+    return frozenset(term.atoms(MatrixSymbol))
 
 
 def free(term: Expr, family: str) -> bool:
@@ -456,6 +486,7 @@ def free(term: Expr, family: str) -> bool:
     return any(free(part, family) for part in parts) if parts else family in path_of(term)
 
 
-def families(term: Expr) -> set[str]:
+@lru_cache(maxsize=65536)
+def families(term: Expr) -> frozenset[str]:
     """The families that a sum over heads or a stack of layers in a term binds."""
-    return {node.family for node in term.atoms(HeadSum, Stack)}
+    return frozenset(node.family for node in term.atoms(HeadSum, Stack))
