@@ -143,7 +143,9 @@ def run_report(chosen: argparse.Namespace) -> int:
 def run_check(chosen: argparse.Namespace) -> int:
     from ..api import check
     from ..proofs.experiment import experiment
+    from ..proofs.liveness import liveness
     from .answers import answer_json, answer_text
+    from .initialiser import liveness_text
     from .outputs import outputs
 
     start = time.perf_counter()
@@ -151,12 +153,13 @@ def run_check(chosen: argparse.Namespace) -> int:
         answer = check(*chosen.variants, architecture=chosen.architecture, seed=chosen.seed)
         proved = answer.verdict == "proved"
         outcomes = experiment([claim.steps[0] for claim in answer.parts], chosen.seed) if proved else ()
+        learns = liveness(answer.parts[0], seed=chosen.seed) if proved and len(answer.parts) == 1 else None
         seconds = time.perf_counter() - start
         write(answer, outcomes, seconds, chosen.seed)
-    notes = list(answer_text(answer, outcomes))
+    notes = [*answer_text(answer, outcomes), *(liveness_text(learns) if learns is not None else ())]
     if chosen.certificate is not None and not proved:
         notes.append(f"  no certificate was written: there is none for what is {answer.verdict}")
-    found = answer_json(answer, outcomes, seconds) if chosen.json else {}
+    found = answer_json(answer, outcomes, learns, seconds) if chosen.json else {}
     show(chosen, found, notes)
     return EXIT[answer.verdict]
 
