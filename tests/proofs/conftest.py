@@ -228,4 +228,5 @@ def agree():
 
 @pytest.fixture(scope="session")
 def grown_by_trees():
+    """A model after a variant, by this second reading."""
     return grown

@@ -144,10 +144,10 @@ def leaves(found: Json) -> list[Path]:
 
 def test_every_other_leaf_is_rejected():
     """Each string and number of a small certificate, replaced by others in turn."""
-    found = fresh("mlp-expansion")
+    found = fresh("head-addition")
     tried = [(path, other) for path in leaves(found) for other in others(at(found, path))]
     assert [(path, other) for path, other in tried if holds(altered(found, path, other))] == []
-    assert len(tried) > 400
+    assert len(tried) > 300
 
 
 @pytest.mark.parametrize(("names", "count"), [(("hidden-expansion",), 25), (PAIR, 25), (SIX, 8)])

@@ -174,15 +174,46 @@ KEPT = load("attention-expansion").text.replace("sqrt(k_hat)/sqrt(k)*", "").repl
 )  # fmt: skip
 
 
+def unseen(grows: str, new: str, rewrite: str, constraint: str) -> str:
+    """A true variant that is beyond the rules: hadamard(M, 0) is zero, so the new units write nothing."""
+    return f"""
+name = "Beyond the rules"
+[grows]
+p = "p + q"
+{grows}
+[new]
+C = "h, q"
+d = "1, q"
+M = "q, h"
+{new}
+[rewrite]
+W_l1 = "[W_l1, C]"
+b_l1 = "[b_l1, d]"
+W_l2 = "[W_l2; hadamard(M, 0*M)]"
+{rewrite}
+[constraints]
+{constraint}
+"""
+
+
+LONGER = 'A = "h, {0}"\nB = "h, {0}"', 'W_Q = "[W_Q, A]"\nW_K = "[{0}W_K, B]"'
+
+
+def test_what_is_beyond_the_rules_is_undecided(answer, agree):
+    found = answer(unseen('k = "k_hat"', LONGER[0].format("k_hat - k"), LONGER[1].format("sqrt(k_hat/k)*"), 'B = "0"'))
+    assert found.verdict in ("proved", "undecided")
+    assert agree(found, seed=0)
+
+
 @pytest.mark.xfail(strict=True, reason="a replay divides by sqrt(k_hat), whatever the variant says about `scale`")
 def test_a_variant_that_keeps_the_factor_of_the_scores_is_not_refuted_by_another_factor(answer):
-    """True and beyond the rules: hadamard(M, 0) is zero, so the new units write nothing."""
-    text = (
-        'name = "Kept"\n[grows]\nk = "k_hat"\np = "p_hat"\n'
-        '[new]\nA = "h, k_hat - k"\nB = "h, k_hat - k"\nC = "h, p_hat - p"\nd = "1, p_hat - p"\nM = "p_hat - p, h"\n'
-        '[rewrite]\nscale = "1/sqrt(k)"\nW_Q = "[W_Q, A]"\nW_K = "[W_K, B]"\n'
-        'W_l1 = "[W_l1, C]"\nb_l1 = "[b_l1, d]"\nW_l2 = "[W_l2; hadamard(M, 0*M)]"\n[constraints]\nB = "0"\n'
-    )
+    kept = LONGER[1].format("") + '\nscale = "1/sqrt(k)"'
+    assert answer(unseen('k = "k_hat"', LONGER[0].format("k_hat - k"), kept, 'B = "0"')).verdict != "refuted"
+
+
+@pytest.mark.xfail(strict=True, reason="the search rounds half a key down to none, and keeps the factor of the half")
+def test_a_variant_for_even_sizes_is_not_refuted_by_an_odd_one(answer):
+    text = unseen('k = "k + k/2"', LONGER[0].format("k/2"), LONGER[1].format("sqrt(3/2)*"), 'B = "0"')
     assert answer(text).verdict != "refuted"
 
 
