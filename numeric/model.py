@@ -198,7 +198,8 @@ def random_gain(rng: np.random.Generator, h: int, dtype: DTypeLike) -> Array:
 def _map_layer(layer: Layer, change: Callable[[Array], Array]) -> Layer:
     arrays = {f.name: change(getattr(layer, f.name)) for f in fields(Layer) if f.name != "heads"}
     heads = tuple(
-        Head(*(change(getattr(head, name)) for name in HEAD_MATRICES), head.scale) for head in layer.heads
+        Head(**{name: change(getattr(head, name)) for name in HEAD_MATRICES}, scale=head.scale)
+        for head in layer.heads
     )
     return Layer(heads=heads, **arrays)
 
@@ -247,7 +248,9 @@ def _check(model: Model, name: str, array: Array, expected: tuple[int | None, ..
 def _layer_from_nested(nested: Mapping[str, Any], where: str, dtype: np.dtype[Any]) -> Layer:
     arrays = {f.name: _array(nested, f.name, where, dtype) for f in fields(Layer) if f.name != "heads"}
     heads = tuple(
-        Head(*(_array(head, name, f"{where}.heads[{e}]", dtype) for name in HEAD_MATRICES), _scale(head))
+        Head(
+            **{name: _array(head, name, f"{where}.heads[{e}]", dtype) for name in HEAD_MATRICES}, scale=_scale(head)
+        )
         for e, head in enumerate(_get(nested, "heads", where))
     )
     return Layer(heads=heads, **arrays)

@@ -22,7 +22,7 @@ from .check import Answer, Claim, claim_shell, composed, preset_named
 from .check import chain as expanded
 from .goals import Goal, Proved, context_of, goals
 from .kernel import Context, KernelError, Position, Step, apply, derive, meet
-from .prover import Derivation
+from .prover import Derivation, in_order
 from .statement import assumptions, meaning, plain, statement
 
 FORMAT = "growproof certificate 1"
@@ -38,6 +38,8 @@ def certificate(answer: Answer) -> Json:
     if answer.verdict != "proved":
         raise CertificateError(f"there is no certificate for what is {answer.verdict}")
     claims = [claim for claim in answer.claims if claim.theorem is not None]
+    if answer.composition is None:  # the links by themselves prove nothing, the chain as a whole does
+        claims = claims[-1:]
     distinct = {variant.sha256: variant for variant in answer.variants}
     order = list(distinct)
     return {
@@ -47,6 +49,7 @@ def certificate(answer: Answer) -> Json:
             {"name": variant.name, "sha256": variant.sha256, "text": variant.text} for variant in distinct.values()
         ],
         "chain": [order.index(variant.sha256) for variant in answer.variants],
+        "statement": stated(answer.steps),
         "claims": [claim_json(claim, order) for claim in claims],
     }
 
@@ -114,13 +117,14 @@ def verify(found: object) -> Held:
         raise CertificateError(f"this is no certificate: found no format {FORMAT!r}")
     try:
         rebuilt, answer = replayed(found)
+        where = difference(rebuilt, found, "certificate")
     except (KernelError, ShapeError, VariantError) as error:
-        raise CertificateError(str(error)) from None
+        raise CertificateError(" ".join(str(error).split())) from None
     except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, AssertionError) as error:
-        raise CertificateError(f"the certificate is malformed: {type(error).__name__}: {error}") from None
+        reason = " ".join(str(error).split())
+        raise CertificateError(f"the certificate is malformed: {type(error).__name__}: {reason}") from None
     except (RecursionError, MemoryError) as error:
         raise CertificateError(f"the certificate is too large: {type(error).__name__}") from None
-    where = difference(rebuilt, found, "certificate")
     if where is not None:
         raise CertificateError(where)
     distinct = {variant.sha256: variant for variant in answer.variants}
@@ -142,6 +146,8 @@ def replayed(found: Mapping[str, Any]) -> tuple[Json, Answer]:
     for entry in found["claims"]:
         chosen = [variants[checked_index(i, variants)] for i in entry["variants"]]
         claims.append(with_steps(claim_shell(chosen, base), entry["goals"]))
+    if [list(entry["variants"]) for entry in found["claims"]] not in expected_claims(found["chain"]):
+        raise CertificateError("the claims are not those of the chain: each variant, then the chain as a whole")
     if not chain or any(claim.theorem is None for claim in claims):
         raise CertificateError("a claim is not proved: a goal is missing, or the constraints cannot be met")
     whole = [v.sha256 for v in chain]
@@ -157,6 +163,12 @@ def replayed(found: Mapping[str, Any]) -> tuple[Json, Answer]:
     return certificate(answer) | {"claims": [claim_json(claim, order) for claim in claims]}, answer
 
 
+def expected_claims(chain: Sequence[int]) -> list[list[list[int]]]:
+    """Each variant of a chain by itself, once; the chain as a whole; or both, the whole last."""
+    parts, whole = [[i] for i in dict.fromkeys(chain)], [list(chain)]
+    return [parts, [*parts, *whole], whole] if len(chain) > 1 else [parts]
+
+
 def checked_index(i: object, items: Sequence[object]) -> int:
     if type(i) is not int or not 0 <= i < len(items):
         raise CertificateError(f"there is no variant number {i!r}")
@@ -168,13 +180,15 @@ def with_steps(shell: Claim, entries: Sequence[Mapping[str, Any]]) -> Claim:
     if shell.growth is None:
         raise CertificateError("the claim has no stream map")
     given = {entry["name"]: entry for entry in entries}
+    wanted = list(goals(shell.growth))
+    helpers = {name for goal in wanted for name in goal.lemmas}  # a goal may be proved without its lemma
     done: dict[str, Proved] = {}
-    for goal in goals(shell.growth):
+    for goal in wanted:
         if goal.name in given:
             context = context_of(goal, shell.growth, done)
             done[goal.name] = Proved(goal, proved_by(context, goal, given[goal.name]))
-    if not done or list(done)[-1] != goal.name:
-        raise CertificateError(f"the goal {goal.name!r} is missing")
+        elif goal.name not in helpers:
+            raise CertificateError(f"the goal {goal.name!r} is missing")
     return Claim(shell.variants, shell.steps, shell.growth, tuple(done.values()), shell.admissible)
 
 
@@ -187,6 +201,8 @@ def proved_by(context: Context, goal: Goal, entry: Mapping[str, Any]) -> Derivat
 
 def step_from(entry: Mapping[str, Any]) -> Step:
     positions = tuple(position_from(position) for position in entry["positions"])
+    if positions != in_order(positions):
+        raise CertificateError("the places of a step are not in order")
     return Step(entry["rule"], positions, tuple(whole(i) for i in entry["argument"]))
 
 

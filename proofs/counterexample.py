@@ -141,17 +141,23 @@ def replayed(steps: Sequence[Expansion], instance: Instance) -> Counterexample:
 
 
 def minimised(steps: Sequence[Expansion], instance: Instance) -> Instance:
-    """The instance with every entry moved to 0 or 1 where the difference survives that."""
-    for table, name, index in cells(instance):
-        for value in (0.0, 1.0):
-            before = table[name]
-            if before[index] == value:
-                break
-            table[name] = changed(before, index, value)
-            if differs(steps, instance):
-                break
-            table[name] = before
+    """The instance with every entry moved to 0 or 1 where the difference survives that, until nothing moves."""
+    while sum(moved(steps, instance, *cell) for cell in cells(instance)):
+        pass
     return instance
+
+
+def moved(steps: Sequence[Expansion], instance: Instance, table: Nested, name: str, index: tuple[int, ...]) -> bool:
+    """Move one entry to 0, else to 1, if the instance stays a counterexample; whether it moved."""
+    before = table[name]
+    for value in (0.0, 1.0):
+        if before[index] == value:
+            return False
+        table[name] = changed(before, index, value)
+        if differs(steps, instance):
+            return True
+        table[name] = before
+    return False
 
 
 def changed(array: Array, index: tuple[int, ...], value: float) -> Array:

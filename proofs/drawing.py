@@ -140,10 +140,9 @@ Place = tuple[int, bool]  # depth: of the model (0), a layer (1) or a head (2); 
 def levels(place: Place, model: Nested, new: Nested) -> Iterator[tuple[list[Nested], Values]]:
     """Every instance of a place: the tables of new blocks that are in reach there, and the values in force."""
     depth, added = place
+    layers: list[tuple[Nested, Nested]] = list(zip(model["layers"], new["layers"], strict=True))
     if added:
         layers = [({"heads": [{} for _ in new["added_layer"]["heads"]]}, new["added_layer"])]
-    else:
-        layers = list(zip(model["layers"], new["layers"], strict=True))
     if depth == 0:
         yield [new], level_values(model, new)
     for layer, own in layers if depth else ():

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import InitVar, dataclass
-from functools import lru_cache
 from itertools import pairwise
 from math import prod
 
@@ -51,6 +50,7 @@ from ..symbolic.terms import (
     substitute,
     total,
     transposed,
+    well_formed,
     zero,
 )
 
@@ -122,6 +122,10 @@ class Context:
     def __post_init__(self) -> None:
         object.__setattr__(self, "hypotheses", tuple(self.hypotheses))
         object.__setattr__(self, "lemmas", genuine(self.lemmas))
+        for hypothesis in self.hypotheses:
+            sides = hypothesis.left, hypothesis.right
+            if not (all(map(well_formed, sides)) and same_shape(*sides)):
+                raise KernelError(f"the constructors did not make the equation {hypothesis}")
         if any(lemma.hypotheses != self.hypotheses for lemma in self.lemmas):
             raise KernelError("a lemma was proved under other hypotheses")
 
@@ -153,22 +157,13 @@ def meet(left: Theorem, right: Theorem) -> Theorem:
     return Theorem(left.hypotheses, left.left, right.left, _KEY)
 
 
-@lru_cache(maxsize=65536)
-def well_formed(term: Expr) -> bool:
-    """Whether the constructors make this very term of its parts, and its scalars are free of matrices."""
-    if isinstance(term, Stack):
-        return all(map(well_formed, (term.arg, term.body, *term.inserted)))
-    parts = children(term)
-    if any(is_scalar(part) and part.has(MatrixSymbol) for part in parts):
-        return False
-    return all(is_scalar(part) or well_formed(part) for part in parts) and (not parts or rebuild(term, parts) == term)
-
-
 def apply(context: Context, term: Expr, step: Step) -> Expr:
     """The term after one step: the rule rewrites the sub-term at each position, and nothing else."""
     if step.rule not in RULES:
         raise KernelError(f"no rule is called {step.rule!r}")
     rule = RULES[step.rule]
+    if len(step.argument) not in ARGUMENTS.get(step.rule, (0,)):
+        raise KernelError(f"the rule {step.rule!r} does not take {step.argument}")
 
     def rewritten(subterm: Expr) -> Expr:
         try:
@@ -196,7 +191,8 @@ def replace(term: Expr, positions: Sequence[Position], rewritten: Callable[[Expr
     for position in positions:
         if not position or (isinstance(position[0], tuple) and (len(position) > 1 or len(position[0]) != 2)):
             raise KernelError("positions overlap, or go on below a run")
-        if not isinstance(position[0], (int, tuple)):
+        ends = position[0] if isinstance(position[0], tuple) else (position[0],)
+        if not all(isinstance(i, int) for i in ends):
             raise KernelError(f"a position is a number or a run of two, not {position[0]!r}")
         if isinstance(position[0], int):
             inner.setdefault(position[0], []).append(position[1:])
@@ -589,12 +585,20 @@ def lemma(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | Non
     if T is None or is_scalar(T):
         return theorem.right if term == theorem.left else None
     assert X is not None
+    if X is not None and any(hides(side, X) for side in (theorem.left, theorem.right)):
+        return None
     binders = families(theorem.left) | families(theorem.right)
     if any(free(T, family) for family in binders) or not (same_size(T.rows, X.rows) and same_size(T.cols, X.cols)):
         return None
     if substitute(theorem.left, {X: T}) != term:
         return None
     return substitute(theorem.right, {X: T})
+
+
+def hides(term: Expr, X: MatrixSymbol) -> bool:
+    """Whether X stands in a layer of a stack as something other than its stream, where no instance reaches it."""
+    stacks = term.atoms(Stack)
+    return any(node.stream != X and X in atoms(layer) for node in stacks for layer in (node.body, *node.inserted))
 
 
 def instance_of(pattern: Expr, term: Expr, X: MatrixSymbol) -> MatrixExpr | None:
@@ -686,6 +690,9 @@ RULES: Mapping[str, Rule] = {
     "lemma": lemma,
     "induction over layers": induction,
 }
+
+
+ARGUMENTS = {"lemma": (1,), "constraint": (1, 2)}  # how many numbers select what a rule uses; else none
 
 
 # ---------------------------------------------------------------- composition

@@ -242,7 +242,7 @@ def perturbed(step: Expansion, name: str) -> Transformer:
 
 def direction(M: MatrixSymbol) -> MatrixSymbol:
     """D, any matrix of the shape of M."""
-    return matrix(f"D~{M.name}", *M.shape, path_of(M))
+    return matrix(f"D~{M.name}", M.rows, M.cols, path_of(M))
 
 
 # ---------------------------------------------------------------- every start at once

@@ -226,7 +226,12 @@ def everywhere(context: Context, term: Expr, rule: str, argument: tuple[int, ...
         return isinstance(part, type(term)) and RULES[rule](context, part, argument) is not None
 
     positions = places(term)
-    return Step(rule, positions, argument) if positions else None
+    return Step(rule, in_order(positions), argument) if positions else None
+
+
+def in_order(positions: Sequence[Position]) -> tuple[Position, ...]:
+    """Disjoint places from left to right."""
+    return tuple(sorted(positions, key=lambda position: [i if isinstance(i, int) else i[0] for i in position]))
 
 
 def run_length(context: Context, rule: str, argument: tuple[int, ...]) -> int:
@@ -236,7 +241,8 @@ def run_length(context: Context, rule: str, argument: tuple[int, ...]) -> int:
     if rule == "lemma":
         pattern = context.lemmas[argument[0]].left
     elif rule == "constraint":
-        pattern = oriented(context.hypotheses[argument[0]], argument[1:]).left
+        equation = oriented(context.hypotheses[argument[0]], argument[1:])
+        pattern = None if equation is None else equation.left
     else:
         return 0
     return len(pattern.args) if isinstance(pattern, (MatMul, MatAdd)) else 0

@@ -18,6 +18,8 @@ from ..symbolic.instances import Nested, grown, level_values
 from ..symbolic.notation import latex
 from ..symbolic.terms import Act, HeadSum, MatrixExpr, Norm, Softmax, matrix, scalar, substitute, subterms, total
 from .counterexample import Counterexample
+from .goals import growth
+from .kernel import Equation
 
 READABLE = 40  # operations in an exact entry that a reader still takes in
 FLOATS = float_arithmetic()
@@ -63,16 +65,30 @@ def trace(found: Counterexample) -> Trace:
     keys = list(old_values) + [key for key in new_values if key not in old_values]
     order = {key: i for i, key in enumerate(new_values)}
     keys.sort(key=lambda key: order.get(key, len(order)))
-    return Trace(tuple(compared(key, old_values.get(key), new_values.get(key)) for key in keys))
+    E = stream_map(found)
+    return Trace(tuple(compared(key, old_values.get(key), new_values.get(key), E) for key in keys))
 
 
-def compared(key: Key, old: Array | None, new: Array | None) -> Value:
-    """A value in both models; a wider stream is compared with the old one and zeros beside it."""
+def stream_map(found: Counterexample) -> Array | None:
+    """The stream map of a single variant on its numbers, where it is known."""
+    if len(found.steps) != 1:
+        return None
+    step, new = found.steps[0], found.instance.new[0]
+    claim = growth(step.old, step.new, [Equation(*pair) for pair in step.constraints], step.stream_map)
+    if claim is None or claim.stream_map is None:
+        return None
+    return evaluate(claim.stream_map, level_values(found.instance.old, new), FLOATS)
+
+
+def compared(key: Key, old: Array | None, new: Array | None, E: Array | None) -> Value:
+    """A value in both models; a wider stream is compared with X E, or where E is not known with [X 0]."""
     place, formula = key
     differs = False
     if old is not None and new is not None:
         a, b = (np.array(entries, dtype=object).astype(complex).real for entries in (old, new))
-        if a.shape != b.shape and a.shape[0] == b.shape[0] and formula in stream_formulas():
+        if formula in stream_formulas() and E is not None and E.shape == (a.shape[1], b.shape[1]):
+            a = a @ E
+        elif a.shape != b.shape and a.shape[0] == b.shape[0] and formula in stream_formulas():
             a = np.pad(a, ((0, 0), (0, b.shape[1] - a.shape[1])))
         differs = a.shape == b.shape and not np.allclose(a, b, rtol=1e-9, atol=1e-9)
     return Value(place, formula, old, new, bool(differs))

@@ -490,3 +490,21 @@ def free(term: Expr, family: str) -> bool:
 def families(term: Expr) -> frozenset[str]:
     """The families that a sum over heads or a stack of layers in a term binds."""
     return frozenset(node.family for node in term.atoms(HeadSum, Stack))
+
+
+LEAVES = (MatrixSymbol, ZeroMatrix, OneMatrix, Identity)
+COMPOUND = (BlockMatrix, MatMul, MatAdd, Transpose, *NODES)
+
+
+@lru_cache(maxsize=65536)
+def well_formed(term: Expr) -> bool:
+    """Whether the constructors make this very term of its parts, and its sizes and scalars are free of matrices."""
+    if not isinstance(term, (*LEAVES, *COMPOUND)):
+        return False
+    scalars = [part for part in (*term.args, *term.shape) if isinstance(part, Expr) and not part.is_Matrix]
+    if any(scalar.has(MatrixSymbol) for scalar in scalars):
+        return False
+    if isinstance(term, Stack):
+        return all(map(well_formed, (term.arg, term.body, *term.inserted)))
+    parts = children(term)
+    return not parts or (all(is_scalar(part) or well_formed(part) for part in parts) and rebuild(term, parts) == term)
