@@ -34,12 +34,13 @@ def transformer(nested: Nested, eps: float) -> Array:
 
 
 def mha(X: Array, heads: list[Nested]) -> Array:
-    """Equation 4: the sum over heads of Softmax((X W_Q)(X W_K)' / sqrt(k)) X W_V W_O  (s x h)."""
+    """Equation 4: the sum over heads of Softmax(scale (X W_Q)(X W_K)') X W_V W_O  (s x h)."""
     return sum((attend(X, head) for head in heads), np.zeros_like(X))
 
 
 def attend(X: Array, head: Nested) -> Array:
-    scores = (X @ head["W_Q"]) @ (X @ head["W_K"]).T / np.sqrt(head["W_Q"].shape[1])
+    scale = head.get("scale", head["W_Q"].shape[1] ** -0.5)
+    scores = scale * (X @ head["W_Q"]) @ (X @ head["W_K"]).T
     powers = np.exp(scores - scores.real.max(axis=1, keepdims=True))
     return np.asarray(powers / powers.sum(axis=1, keepdims=True) @ X @ head["W_V"] @ head["W_O"])
 

@@ -264,10 +264,12 @@ def _scores_error(group: HeadGroup, norm: NormError, arith: Arithmetic) -> Array
     dK = e_K * W_K.columns + arith.u * K + fixed
     reach = K + dK
     by_Q = e_Q * (reach * W_Q.columns).sum(axis=-1)[..., None] + fixed * reach.sum(axis=-1)[..., None]
-    # k products, the factor 1/sqrt(k) (3), and the shift by the maximum, which is at most twice |q| |k| (4).
+    # k products, the factor (3), and the shift by the maximum, which is at most twice |q| |k| (4).
     slope = dK + arith.u * reach + arith.gamma(k + 7) * K
     by_K = np.matmul(np.abs(group.Q), slope.astype(work.dtype)[..., None])[..., 0]
-    return np.asarray((by_Q + by_K) / k**0.5 + 2 * (k + 1) * work.eta)
+    scale = group.heads[0].scale
+    factor = k**-0.5 if scale is None else abs(scale)
+    return np.asarray((by_Q + by_K) * factor + 2 * (k + 1) * work.eta)
 
 
 def _stacked(name: str, group: HeadGroup, arith: Arithmetic) -> Matrix:

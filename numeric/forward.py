@@ -119,12 +119,13 @@ def norm(X: Array, g: Array, eps: float, form: Format) -> Array:
 
 
 def _attend(normed: Array, heads: tuple[Head, ...], form: Format) -> HeadGroup:
-    """Equation 4 before W_O, for heads of equal shape; 1/sqrt(k) multiplies the queries."""
+    """Equation 4 before W_O, for heads of equal shape and factor; the factor multiplies the queries."""
     Q, K, V = (
         _split(_product(normed, form.load(np.concatenate(matrices, axis=1))), len(heads), form)
         for matrices in zip(*((head.W_Q, head.W_K, head.W_V) for head in heads), strict=True)
     )
-    scale = 1 / np.sqrt(Q.dtype.type(heads[0].k))
+    given, k = heads[0].scale, heads[0].k
+    scale = 1 / np.sqrt(Q.dtype.type(k)) if given is None else Q.dtype.type(given)
     weights = form.settle(_softmax(np.matmul(Q * scale, np.swapaxes(K, -1, -2))))
     return HeadGroup(heads, Q, K, V, form.settle(np.matmul(weights, V)))
 
@@ -138,10 +139,10 @@ def _softmax(scores: Array) -> Array:
 
 
 def _by_shape(heads: tuple[Head, ...]) -> list[tuple[Head, ...]]:
-    """The heads in groups of equal (k, v), in order of first appearance."""
-    groups: dict[tuple[int, int], list[Head]] = {}
+    """The heads in groups of equal (k, v) and factor, in order of first appearance."""
+    groups: dict[tuple[int, int, float | None], list[Head]] = {}
     for head in heads:
-        groups.setdefault((head.k, head.v), []).append(head)
+        groups.setdefault((head.k, head.v, head.scale), []).append(head)
     return [tuple(group) for group in groups.values()]
 
 

@@ -16,12 +16,16 @@ from .formats import Array, as_dtype
 
 @dataclass(frozen=True, eq=False)
 class Head:
-    """One attention head: W_Q, W_K are h x k, W_V is h x v, W_O (its split of the output matrix) is v x h."""
+    """One attention head: W_Q, W_K are h x k, W_V is h x v, W_O (its split of the output matrix) is v x h.
+
+    `scale` is the factor on its scores; None stands for that of equation 4, 1/sqrt(k).
+    """
 
     W_Q: Array
     W_K: Array
     W_V: Array
     W_O: Array
+    scale: float | None = None
 
     @property
     def k(self) -> int:
@@ -30,6 +34,9 @@ class Head:
     @property
     def v(self) -> int:
         return int(self.W_V.shape[1])
+
+
+HEAD_MATRICES = ("W_Q", "W_K", "W_V", "W_O")
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,7 +197,10 @@ def random_gain(rng: np.random.Generator, h: int, dtype: DTypeLike) -> Array:
 
 def _map_layer(layer: Layer, change: Callable[[Array], Array]) -> Layer:
     arrays = {f.name: change(getattr(layer, f.name)) for f in fields(Layer) if f.name != "heads"}
-    heads = tuple(Head(*(change(getattr(head, f.name)) for f in fields(Head))) for head in layer.heads)
+    heads = tuple(
+        Head(**{name: change(getattr(head, name)) for name in HEAD_MATRICES}, scale=head.scale)
+        for head in layer.heads
+    )
     return Layer(heads=heads, **arrays)
 
 
@@ -238,7 +248,9 @@ def _check(model: Model, name: str, array: Array, expected: tuple[int | None, ..
 def _layer_from_nested(nested: Mapping[str, Any], where: str, dtype: np.dtype[Any]) -> Layer:
     arrays = {f.name: _array(nested, f.name, where, dtype) for f in fields(Layer) if f.name != "heads"}
     heads = tuple(
-        Head(*(_array(head, f.name, f"{where}.heads[{e}]", dtype) for f in fields(Head)))
+        Head(
+            **{name: _array(head, name, f"{where}.heads[{e}]", dtype) for name in HEAD_MATRICES}, scale=_scale(head)
+        )
         for e, head in enumerate(_get(nested, "heads", where))
     )
     return Layer(heads=heads, **arrays)
@@ -248,8 +260,18 @@ def _layer_to_nested(layer: Layer) -> dict[str, Any]:
     nested: dict[str, Any] = {
         f.name: _list(getattr(layer, f.name)) for f in fields(Layer) if f.name != "heads"
     }
-    nested["heads"] = [{f.name: _list(getattr(head, f.name)) for f in fields(Head)} for head in layer.heads]
+    nested["heads"] = [
+        {name: _list(getattr(head, name)) for name in HEAD_MATRICES} | _scale_to_nested(head) for head in layer.heads
+    ]
     return nested
+
+
+def _scale_to_nested(head: Head) -> dict[str, float]:
+    return {} if head.scale is None else {"scale": head.scale}
+
+
+def _scale(nested: Mapping[str, Any]) -> float | None:
+    return None if nested.get("scale") is None else float(nested["scale"])
 
 
 def _get(nested: Mapping[str, Any], name: str, where: str) -> Any:

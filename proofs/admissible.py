@@ -8,9 +8,11 @@ is linear in it, every other new block zero) and each constraint is then proved 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice, product
 
-from ..symbolic.terms import Expr, MatAdd, MatrixExpr, MatrixSymbol, atoms, substitute, zero
-from .kernel import Context, Equation, solved, split
+from ..symbolic.expand import Expansion
+from ..symbolic.terms import Expr, MatrixExpr, MatrixSymbol, atoms, path_of, substitute, zero
+from .kernel import Context, Equation, solved, split, summands
 from .prover import prove
 
 Solution = dict[Expr, MatrixExpr]
@@ -30,13 +32,41 @@ def solved_blocks(hypotheses: Sequence[Equation], new: set[Expr]) -> Solution:
     """Each hypothesis solved for one of its new blocks, where that needs no block solved before."""
     found: Solution = {}
     for hypothesis in hypotheses:
-        terms = hypothesis.left.args if isinstance(hypothesis.left, MatAdd) else (hypothesis.left,)
-        for i, term in enumerate(terms):
+        for i, term in enumerate(summands(hypothesis)):
             block, equation = split(term)[1], solved(hypothesis, i)
             if block not in new or equation is None or block in found or atoms(equation.right) & {block, *found}:
                 continue
+            if any(path_of(symbol) != path_of(block)[: len(path_of(symbol))] for symbol in atoms(equation.right)):
+                continue  # one block cannot follow what differs from head to head, or from layer to layer
             if any(block in atoms(right) for right in found.values()):
                 continue
             found[block] = equation.right
             break
     return found
+
+
+# ---------------------------------------------------------------- sizes
+
+MOST = 5000
+LARGEST = 12  # to which sizes a whole value is looked for
+
+
+def whole_sizes(steps: Sequence[Expansion]) -> tuple[Expr, ...]:
+    """The sizes of a chain that are whole for some values of their symbols only, such as 3/2 k."""
+    grown = [size for step in steps for size in step.new.sizes.values()]
+    sides = [side for step in steps for block in step.blocks for side in block.symbol.shape]
+    return tuple(dict.fromkeys(size for size in (*grown, *sides) if not size.is_integer))
+
+
+def sizes_exist(steps: Sequence[Expansion]) -> bool:
+    """Whether some small sizes make every size of a chain whole; a claim about no sizes at all says nothing."""
+    wanted = whole_sizes(steps)
+    symbols = sorted({symbol for size in wanted for symbol in size.free_symbols}, key=str)
+    above = [(grown, base) for step in steps for grown, base in step.above.items()]
+    within = [(grown, base) for grown, base in above if {grown, *base.free_symbols} <= set(symbols)]
+    for values in islice(product(range(1, LARGEST + 1), repeat=len(symbols)), MOST):
+        here = dict(zip(symbols, values, strict=True))
+        larger = all(bool(here[grown] > base.subs(here)) for grown, base in within)
+        if larger and all(size.subs(here).is_Integer and size.subs(here) > 0 for size in wanted):
+            return True
+    return False

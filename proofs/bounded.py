@@ -12,11 +12,12 @@ from dataclasses import dataclass
 
 import z3
 
-from ..symbolic.evaluate import Arithmetic, Array, Values, evaluate, exact
-from ..symbolic.terms import Expr, MatrixSymbol, atoms, zero
+from ..symbolic.architecture import LAYERS
+from ..symbolic.evaluate import Arithmetic, Array, Values, evaluate, whole
+from ..symbolic.terms import Expr, MatrixSymbol, atoms, free, path_of, zero
 from . import solver
 from .check import Claim
-from .counterexample import grown_sizes
+from .drawing import grown_sizes
 from .goals import Goal, goals
 from .kernel import Equation
 
@@ -50,26 +51,28 @@ class Small:
 
     def values(self, old: Entries = solver.matrix) -> Values:
         """Every symbol of the claim; a new block is unknown, an old parameter and the stream are as `old` says."""
-        step = self.claim.steps[0]
-        new = {block.symbol for block in step.blocks}
-        of_head = {symbol for layer in (step.new.layer, *step.new.inserted) for f in layer.heads for symbol in f.bound}
+        new = {block.symbol for block in self.claim.steps[0].blocks}
         found = {symbol for goal in self.squares for side in (goal.left, goal.right) for symbol in atoms(side)}
         found |= new | {symbol for h in self.hypotheses for side in (h.left, h.right) for symbol in atoms(side)}
 
         def entries(symbols: set[Expr], member: str) -> dict[str, Array]:
             return {s.name: (solver.matrix if s in new else old)(s.name + member, *self.shape(s)) for s in symbols}
 
-        members = [Values(matrices=entries(found & of_head, f".{e + 1}")) for e in range(self.heads)]
-        scalars = {**self.sizes, "eps": 1}
-        return Values(scalars, entries(found - of_head, ""), {symbol.name: members for symbol in of_head})
+        def members(family: str) -> list[Values]:
+            own = {symbol for symbol in found if path_of(symbol)[-1:] == (family,)}
+            return [Values(matrices=entries(own, f".{e + 1}")) for e in range(self.heads)]
+
+        heads = {path[-1] for path in map(path_of, found) if path and path != (LAYERS,)}
+        outer = {symbol for symbol in found if path_of(symbol) in ((), (LAYERS,))}
+        return Values({**self.sizes, "eps": 1}, entries(outer, ""), {family: members(family) for family in heads})
 
     def shape(self, symbol: MatrixSymbol) -> tuple[int, int]:
-        return tuple(int(exact(side, Values(self.sizes))) for side in symbol.shape)  # type: ignore[return-value]
+        return (whole(symbol.rows, Values(self.sizes)), whole(symbol.cols, Values(self.sizes)))
 
     def holds(self, equation: Equation, values: Values, arithmetic: Arithmetic) -> z3.BoolRef:
         """An equation, for every head if it speaks of heads."""
-        names = {symbol.name for side in (equation.left, equation.right) for symbol in atoms(side)}
-        heads = next((values.members[name] for name in sorted(names) if name in values.members), [Values()])
+        within = [family for family in values.members if free(equation.left, family) or free(equation.right, family)]
+        heads = values.members[within[0]] if within else [Values()]
         return z3.And(
             *(
                 solver.equal(

@@ -9,18 +9,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from ..symbolic.architecture import paper_model
 from ..symbolic.errors import VariantError
+from ..symbolic.expand import Expansion
 from ..symbolic.notation import text
 from ..symbolic.terms import Expr, ShapeError
 from ..symbolic.variant import loads
 from .check import Answer, Claim, claim_shell, composed, preset_named
+from .check import chain as expanded
 from .goals import Goal, Proved, context_of, goals
 from .kernel import Context, KernelError, Position, Step, apply, derive, meet
-from .prover import Derivation
-from .statement import plain, statement
+from .prover import Derivation, in_order
+from .statement import assumptions, meaning, plain, statement
 
 FORMAT = "growproof certificate 1"
 Json = dict[str, Any]
@@ -35,6 +38,8 @@ def certificate(answer: Answer) -> Json:
     if answer.verdict != "proved":
         raise CertificateError(f"there is no certificate for what is {answer.verdict}")
     claims = [claim for claim in answer.claims if claim.theorem is not None]
+    if answer.composition is None:  # the links by themselves prove nothing, the chain as a whole does
+        claims = claims[-1:]
     distinct = {variant.sha256: variant for variant in answer.variants}
     order = list(distinct)
     return {
@@ -44,6 +49,7 @@ def certificate(answer: Answer) -> Json:
             {"name": variant.name, "sha256": variant.sha256, "text": variant.text} for variant in distinct.values()
         ],
         "chain": [order.index(variant.sha256) for variant in answer.variants],
+        "statement": stated(answer.steps),
         "claims": [claim_json(claim, order) for claim in claims],
     }
 
@@ -51,9 +57,13 @@ def certificate(answer: Answer) -> Json:
 def claim_json(claim: Claim, order: Sequence[str]) -> Json:
     return {
         "variants": [order.index(variant.sha256) for variant in claim.variants],
-        "statement": " ".join(plain(line) for line in statement(claim)),
+        "statement": stated(claim.steps),
         "goals": [goal_json(claim, proved, claim.goals[:i]) for i, proved in enumerate(claim.goals)],
     }
+
+
+def stated(steps: Sequence[Expansion]) -> str:
+    return " ".join(plain(line) for line in statement(steps))
 
 
 def goal_json(claim: Claim, proved: Proved, earlier: Sequence[Proved]) -> Json:
@@ -88,27 +98,46 @@ def steps_json(context: Context, term: Expr, steps: Sequence[Step]) -> list[Json
 # ---------------------------------------------------------------- checking
 
 
-def verify(found: object) -> tuple[str, ...]:
-    """Re-check a certificate; the statements that it proves, the composed one last.
+@dataclass(frozen=True)
+class Held:
+    """What a certificate proves: about which variants, on which architecture, under which assumptions."""
+
+    statement: str
+    architecture: str
+    assumptions: tuple[str, ...]
+    variants: tuple[tuple[str, ...], ...]  # what each variant does, line by line
+
+
+def verify(found: object) -> Held:
+    """Re-check a certificate and say what it proves.
 
     Raises CertificateError at the first thing that is not as it must be.
     """
     if not isinstance(found, dict) or found.get("format") != FORMAT:
         raise CertificateError(f"this is no certificate: found no format {FORMAT!r}")
     try:
-        rebuilt, statements = replayed(found)
+        rebuilt, answer = replayed(found)
+        where = difference(rebuilt, found, "certificate")
     except (KernelError, ShapeError, VariantError) as error:
-        raise CertificateError(str(error)) from None
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-        raise CertificateError(f"the certificate is malformed: {type(error).__name__}: {error}") from None
-    where = difference(rebuilt, found, "certificate")
+        raise CertificateError(" ".join(str(error).split())) from None
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, AssertionError) as error:
+        reason = " ".join(str(error).split())
+        raise CertificateError(f"the certificate is malformed: {type(error).__name__}: {reason}") from None
+    except (RecursionError, MemoryError) as error:
+        raise CertificateError(f"the certificate is too large: {type(error).__name__}") from None
     if where is not None:
         raise CertificateError(where)
-    return statements
+    distinct = {variant.sha256: variant for variant in answer.variants}
+    return Held(
+        stated(answer.steps),
+        answer.preset.name,
+        tuple(plain(line) for line in assumptions(answer)),
+        tuple(meaning(variant) for variant in distinct.values()),
+    )
 
 
-def replayed(found: Mapping[str, Any]) -> tuple[Json, tuple[str, ...]]:
-    """The certificate that the kernel makes of the variants' text and the steps, and what it proves."""
+def replayed(found: Mapping[str, Any]) -> tuple[Json, Answer]:
+    """The certificate that the kernel makes of the variants' text and the steps, and the answer that it is about."""
     variants = [loads(entry["text"], f"{entry['name']} (in the certificate)") for entry in found["variants"]]
     preset = preset_named(found["architecture"])
     chain = [variants[checked_index(i, variants)] for i in found["chain"]]
@@ -117,6 +146,8 @@ def replayed(found: Mapping[str, Any]) -> tuple[Json, tuple[str, ...]]:
     for entry in found["claims"]:
         chosen = [variants[checked_index(i, variants)] for i in entry["variants"]]
         claims.append(with_steps(claim_shell(chosen, base), entry["goals"]))
+    if [list(entry["variants"]) for entry in found["claims"]] not in expected_claims(found["chain"]):
+        raise CertificateError("the claims are not those of the chain: each variant, then the chain as a whole")
     if not chain or any(claim.theorem is None for claim in claims):
         raise CertificateError("a claim is not proved: a goal is missing, or the constraints cannot be met")
     whole = [v.sha256 for v in chain]
@@ -126,10 +157,16 @@ def replayed(found: Mapping[str, Any]) -> tuple[Json, tuple[str, ...]]:
     if direct is None and composition is None:
         raise CertificateError("the claims do not make up the chain")
     parts = tuple(by_text[sha] for sha in whole if sha in by_text)
-    answer = Answer(tuple(chain), preset, "proved", parts, direct if len(chain) > 1 else None, composition, None)
+    steps, direct = expanded(chain, base), direct if len(chain) > 1 else None
+    answer = Answer(tuple(chain), preset, "proved", parts, direct, composition, None, steps)
     order = [variant.sha256 for variant in variants]
-    rebuilt = certificate(answer) | {"claims": [claim_json(claim, order) for claim in claims]}
-    return rebuilt, tuple(" ".join(plain(line) for line in statement(claim)) for claim in claims)
+    return certificate(answer) | {"claims": [claim_json(claim, order) for claim in claims]}, answer
+
+
+def expected_claims(chain: Sequence[int]) -> list[list[list[int]]]:
+    """Each variant of a chain by itself, once; the chain as a whole; or both, the whole last."""
+    parts, whole = [[i] for i in dict.fromkeys(chain)], [list(chain)]
+    return [parts, [*parts, *whole], whole] if len(chain) > 1 else [parts]
 
 
 def checked_index(i: object, items: Sequence[object]) -> int:
@@ -143,13 +180,15 @@ def with_steps(shell: Claim, entries: Sequence[Mapping[str, Any]]) -> Claim:
     if shell.growth is None:
         raise CertificateError("the claim has no stream map")
     given = {entry["name"]: entry for entry in entries}
+    wanted = list(goals(shell.growth))
+    helpers = {name for goal in wanted for name in goal.lemmas}  # a goal may be proved without its lemma
     done: dict[str, Proved] = {}
-    for goal in goals(shell.growth):
+    for goal in wanted:
         if goal.name in given:
             context = context_of(goal, shell.growth, done)
             done[goal.name] = Proved(goal, proved_by(context, goal, given[goal.name]))
-    if not done or list(done)[-1] != goal.name:
-        raise CertificateError(f"the goal {goal.name!r} is missing")
+        elif goal.name not in helpers:
+            raise CertificateError(f"the goal {goal.name!r} is missing")
     return Claim(shell.variants, shell.steps, shell.growth, tuple(done.values()), shell.admissible)
 
 
@@ -162,6 +201,8 @@ def proved_by(context: Context, goal: Goal, entry: Mapping[str, Any]) -> Derivat
 
 def step_from(entry: Mapping[str, Any]) -> Step:
     positions = tuple(position_from(position) for position in entry["positions"])
+    if positions != in_order(positions):
+        raise CertificateError("the places of a step are not in order")
     return Step(entry["rule"], positions, tuple(whole(i) for i in entry["argument"]))
 
 

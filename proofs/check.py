@@ -12,7 +12,7 @@ from ..symbolic.expand import Expansion, expand
 from ..symbolic.syntax import nearest
 from ..symbolic.terms import Expr
 from ..symbolic.variant import Variant
-from .admissible import solution
+from .admissible import sizes_exist, solution
 from .counterexample import Counterexample, find
 from .goals import Growth, Proved, growth, prove_growth
 from .kernel import Composition, Equation, Theorem, compose
@@ -52,6 +52,7 @@ class Answer:
     direct: Claim | None  # the chain as one claim; None for a single variant or a long chain
     composition: Composition | None
     counterexample: Counterexample | None
+    steps: tuple[Expansion, ...]  # the chain, each variant applied to what the ones before it made
 
     @property
     def claims(self) -> tuple[Claim, ...]:
@@ -82,20 +83,24 @@ def check(variants: Sequence[Variant], preset: Preset, seed: int = 0) -> Answer:
     Raises VariantError for what cannot be used.
     """
     base = paper_model(preset)
-    refuse_composed_scale(variants)
     by_text = {variant.sha256: claim_of([variant], base) for variant in reversed(variants)}
     parts = tuple(by_text[variant.sha256] for variant in variants)
     direct = claim_of(variants, base) if 1 < len(variants) <= DIRECT_LIMIT else None
-    composition = composed(parts)
+    steps, composition = chain(variants, base), composed(parts)
     if composition is not None or (direct is not None and direct.theorem is not None):
-        return Answer(tuple(variants), preset, "proved", parts, direct, composition, None)
+        return Answer(tuple(variants), preset, "proved", parts, direct, composition, None, steps)
     found = find([claim.steps[0] for claim in parts], seed)
     verdict: Verdict = "refuted" if found is not None else "undecided"
-    return Answer(tuple(variants), preset, verdict, parts, direct, None, found)
+    return Answer(tuple(variants), preset, verdict, parts, direct, None, found, steps)
 
 
 def composed(parts: Sequence[Claim]) -> Composition | None:
-    """By transitivity: if each variant preserves every model, so does their chain."""
+    """By transitivity: if each variant preserves every model of the architecture, so does their chain.
+
+    None where a variant that is not the last makes a model of another architecture, one with a score factor of its own.
+    """
+    if any(claim.steps[0].new.has_own_scale for claim in parts[:-1]):
+        return None
     theorems = [claim.theorem for claim in parts]
     proved = [theorem for theorem in theorems if theorem is not None]
     return compose(proved) if len(proved) == len(theorems) else None
@@ -112,12 +117,18 @@ def derived(claim: Claim) -> Claim:
 
 
 def claim_shell(variants: Sequence[Variant], base: Transformer) -> Claim:
-    """The claim of a chain about the plain model, nothing proved yet."""
+    """The claim of a chain about the plain model, nothing proved yet.  Raises VariantError as `check` does."""
+    return claim_about(variants, chain(variants, base))
+
+
+def chain(variants: Sequence[Variant], base: Transformer) -> tuple[Expansion, ...]:
+    """Each variant applied to the model that the ones before it made.  Raises VariantError."""
+    refuse_composed_scale(variants)
     model, steps = base, list[Expansion]()
     for i, variant in enumerate(variants, 1):
         steps.append(expand(model, variant, i))
         model = steps[-1].new
-    return claim_about(variants, steps)
+    return tuple(steps)
 
 
 def claim_about(variants: Sequence[Variant], steps: Sequence[Expansion]) -> Claim:
@@ -126,7 +137,8 @@ def claim_about(variants: Sequence[Variant], steps: Sequence[Expansion]) -> Clai
     given = steps[0].stream_map if len(steps) == 1 else None
     claim = growth(steps[0].old, steps[-1].new, hypotheses, given)
     new = [block.symbol for step in steps for block in step.blocks]
-    return Claim(tuple(variants), tuple(steps), claim, (), solution(hypotheses, new) is not None)
+    admissible = solution(hypotheses, new) is not None and sizes_exist(steps)
+    return Claim(tuple(variants), tuple(steps), claim, (), admissible)
 
 
 def refuse_composed_scale(variants: Sequence[Variant]) -> None:
@@ -134,7 +146,7 @@ def refuse_composed_scale(variants: Sequence[Variant]) -> None:
     for variant in variants if len(variants) > 1 else ():
         if "scale" in variant.rewrite:
             raise variant.place("rewrite", "scale").error(
-                "a variant that rewrites `scale` cannot be composed in this version",
+                "a variant that rewrites `scale` cannot be composed",
                 "`scale`",
                 "a variant without it",
             )

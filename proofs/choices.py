@@ -13,7 +13,7 @@ from sympy import Symbol
 
 from ..symbolic.architecture import SCOPES, Heads, Layer
 from ..symbolic.expand import Block, Expansion, Key
-from ..symbolic.terms import Expr, MatrixExpr, ZeroMatrix, negative, product, same_size, zero
+from ..symbolic.terms import Expr, MatrixExpr, ZeroMatrix, negative, product, same_shape, zero
 from .kernel import split
 
 Pair = tuple[MatrixExpr, MatrixExpr]
@@ -127,10 +127,6 @@ def matched(first: Sequence[Block], second: Sequence[Block]) -> tuple[Pair, ...]
 
 def names(first: Sequence[Block], second: Sequence[Block]) -> tuple[str, str]:
     return first[0].name, second[0].name
-
-
-def same_shape(left: MatrixExpr, right: MatrixExpr) -> bool:
-    return same_size(left.rows, right.rows) and same_size(left.cols, right.cols)
 
 
 def old_parameters(step: Expansion, owner: Key) -> dict[str, MatrixExpr]:

@@ -14,10 +14,11 @@ from ..symbolic.evaluate import Array
 from ..symbolic.expand import Expansion
 from ..symbolic.floats import float_arithmetic
 from ..symbolic.instances import Nested, grown
-from .counterexample import Profile, drawn_blocks, drawn_model, grown_eps
+from .counterexample import grown_eps
+from .drawing import Profile, drawn_blocks, drawn_model
 
 FORMATS = ("float64", "float32", "float16", "bfloat16")
-PROFILE = Profile({"s": 4, "h": 6, "p": 5, "k": 3, "v": 2, "o": 3}, 2, 2, 2)
+PROFILE = Profile({"s": 4, "h": 6, "p": 6, "k": 6, "v": 6, "o": 3}, 2, 2, 2)  # halves and thirds are whole
 
 
 @dataclass(frozen=True)

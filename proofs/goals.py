@@ -77,7 +77,7 @@ def growth(
     old: Transformer, new: Transformer, hypotheses: Sequence[Equation], given: MatrixExpr | None
 ) -> Growth | None:
     """The claim with its stream map, given or read off the input; None where it cannot be read off."""
-    if embedding(new) == embedding(old):
+    if given is None and embedding(new) == embedding(old):
         return Growth(old, new, tuple(hypotheses), None)
     found = given if given is not None else inferred_map(old, new, Context(tuple(hypotheses)))
     return None if found is None else Growth(old, new, tuple(hypotheses), found)

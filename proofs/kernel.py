@@ -12,7 +12,7 @@ their slope, and a theorem says that both sides agree to first order.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass
 from itertools import pairwise
 from math import prod
 
@@ -39,13 +39,18 @@ from ..symbolic.terms import (
     blocks,
     children,
     eye,
+    families,
+    free,
     is_scalar,
     product,
     rebuild,
+    same_shape,
     same_size,
+    shape,
     substitute,
     total,
     transposed,
+    well_formed,
     zero,
 )
 
@@ -105,17 +110,37 @@ class Theorem:
 
 @dataclass(frozen=True)
 class Context:
-    """What a derivation may use: hypotheses, theorems under the same hypotheses, and the generic stream X."""
+    """What a derivation may use: hypotheses, theorems under the same hypotheses, and the generic stream X.
+
+    X stands for every matrix of its shape, in a lemma and in a hypothesis alike.
+    """
 
     hypotheses: tuple[Equation, ...] = ()
     lemmas: tuple[Theorem, ...] = ()
-    stream: MatrixSymbol | None = None  # in a lemma this stands for every matrix of its shape
+    stream: MatrixSymbol | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "hypotheses", tuple(self.hypotheses))
+        object.__setattr__(self, "lemmas", genuine(self.lemmas))
+        for hypothesis in self.hypotheses:
+            sides = hypothesis.left, hypothesis.right
+            if not (all(map(well_formed, sides)) and same_shape(*sides)):
+                raise KernelError(f"the constructors did not make the equation {hypothesis}")
+        if any(lemma.hypotheses != self.hypotheses for lemma in self.lemmas):
+            raise KernelError("a lemma was proved under other hypotheses")
+
+
+def genuine(theorems: Sequence[Theorem]) -> tuple[Theorem, ...]:
+    """The theorems, if that is what they are."""
+    if any(type(theorem) is not Theorem for theorem in theorems):
+        raise KernelError("what is called a theorem is none")
+    return tuple(theorems)
 
 
 def derive(context: Context, start: Expr, steps: Sequence[Step]) -> Theorem:
     """start = what the steps make of it.  Raises KernelError at the first step that no rule allows."""
-    if any(lemma.hypotheses != context.hypotheses for lemma in context.lemmas):
-        raise KernelError("a lemma was proved under other hypotheses")
+    if not well_formed(start):
+        raise KernelError(f"the constructors did not make {start}")
     term = start
     for step in steps:
         term = apply(context, term, step)
@@ -124,6 +149,7 @@ def derive(context: Context, start: Expr, steps: Sequence[Step]) -> Theorem:
 
 def meet(left: Theorem, right: Theorem) -> Theorem:
     """From a = c and b = c conclude a = b."""
+    left, right = genuine((left, right))
     if left.hypotheses != right.hypotheses:
         raise KernelError("the two sides were derived under different hypotheses")
     if left.right != right.right:
@@ -136,12 +162,17 @@ def apply(context: Context, term: Expr, step: Step) -> Expr:
     if step.rule not in RULES:
         raise KernelError(f"no rule is called {step.rule!r}")
     rule = RULES[step.rule]
+    if len(step.argument) not in ARGUMENTS.get(step.rule, (0,)):
+        raise KernelError(f"the rule {step.rule!r} does not take {step.argument}")
 
     def rewritten(subterm: Expr) -> Expr:
-        result = rule(context, subterm, step.argument)
+        try:
+            result = rule(context, subterm, step.argument)
+        except (TypeError, ValueError) as error:
+            raise KernelError(f"the rule {step.rule!r} cannot be used with {step.argument}: {error}") from None
         if result is None:
             raise KernelError(f"the rule {step.rule!r} does not apply to {subterm}")
-        if not (same_size(result.rows, subterm.rows) and same_size(result.cols, subterm.cols)):
+        if not same_shape(result, subterm):
             raise KernelError(f"the rule {step.rule!r} changed the shape of {subterm}")
         return result
 
@@ -158,17 +189,22 @@ def replace(term: Expr, positions: Sequence[Position], rewritten: Callable[[Expr
     runs = sorted((p[0] for p in positions if p and isinstance(p[0], tuple)), reverse=True)
     inner: dict[int, list[Position]] = {}
     for position in positions:
-        if not position or (isinstance(position[0], tuple) and len(position) > 1):
+        if not position or (isinstance(position[0], tuple) and (len(position) > 1 or len(position[0]) != 2)):
             raise KernelError("positions overlap, or go on below a run")
+        ends = position[0] if isinstance(position[0], tuple) else (position[0],)
+        if not all(isinstance(i, int) for i in ends):
+            raise KernelError(f"a position is a number or a run of two, not {position[0]!r}")
         if isinstance(position[0], int):
             inner.setdefault(position[0], []).append(position[1:])
+    if any(not 0 <= i < j <= len(parts) for i, j in runs):
+        raise KernelError("a run of factors or summands lies outside the term")
     taken = [i for run in runs for i in range(*run)] + list(inner)
     if len(set(taken)) != len(taken) or any(not 0 <= i < len(parts) for i in taken):
         raise KernelError("positions overlap or lie outside the term")
     for i, below in inner.items():
         parts[i] = replace(parts[i], below, rewritten)
     for i, j in runs:
-        if not isinstance(term, (MatMul, MatAdd)) or any(is_scalar(part) for part in parts[i:j]) or j - i < 1:
+        if not isinstance(term, (MatMul, MatAdd)) or any(is_scalar(part) for part in parts[i:j]):
             raise KernelError("a run of factors or summands lies in no product or sum")
         parts[i:j] = [rewritten((product if isinstance(term, MatMul) else total)(*parts[i:j]))]
     return rebuild(term, parts)
@@ -209,11 +245,9 @@ def hypothesis(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr 
     index, *form = argument
     if not 0 <= index < len(context.hypotheses):
         return None
-    equation = context.hypotheses[index]
-    found = solved(equation, *form) if form else equation
-    if found is None:
+    equation = oriented(context.hypotheses[index], form)
+    if equation is None:
         return None
-    equation = found
     if term == equation.left:
         return equation.right
     if transposed(term) == equation.left or term == transpose_word(equation.left):
@@ -221,15 +255,35 @@ def hypothesis(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr 
     return None
 
 
+def oriented(equation: Equation, form: Sequence[int]) -> Equation | None:
+    """A constraint as it stands, or solved for the term that the form names."""
+    return solved(equation, *form) if form else equation
+
+
 def solved(equation: Equation, index: int) -> Equation | None:
-    """a A + B = C  as  A = (1/a) C - (1/a) B        for a number a that is not zero, else None"""
-    terms = equation.left.args if isinstance(equation.left, MatAdd) else (equation.left,)
+    """a A + B = C  as  A = (1/a) C - (1/a) B        for any term of either side, a number a that is not zero"""
+    terms = summands(equation)
     if not 0 <= index < len(terms) or not split(terms[index])[0].is_nonzero:
         return None
     a, A = split(terms[index])
-    rest = [product(-1 / a, term) for i, term in enumerate(terms) if i != index]
-    right = [] if rest and isinstance(equation.right, ZeroMatrix) else [product(1 / a, equation.right)]
-    return Equation(A, total(*rest, *right))
+    rest = [scaled(-1 / a, term) for i, term in enumerate(terms) if i != index]
+    return Equation(A, total(*rest) if rest else zero(*A.shape))
+
+
+def scaled(c: Expr, term: MatrixExpr) -> MatrixExpr:
+    """c A, with one scalar in front."""
+    a, A = split(term)
+    return product(simplified(c * a), A)
+
+
+def summands(equation: Equation) -> tuple[MatrixExpr, ...]:
+    """The terms A, B, -C of A + B = C, that is A + B - C = 0."""
+    return (*terms_of(equation.left), *(scaled(S.NegativeOne, term) for term in terms_of(equation.right)))
+
+
+def terms_of(side: MatrixExpr) -> tuple[MatrixExpr, ...]:
+    """The terms of a sum; zero has none."""
+    return () if isinstance(side, ZeroMatrix) else side.args if isinstance(side, MatAdd) else (side,)
 
 
 def transpose_word(term: Expr) -> Expr:
@@ -362,7 +416,7 @@ def annihilate(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr 
     """A 0  =  0  =  0 A"""
     if not isinstance(term, MatMul) or not any(isinstance(part, ZeroMatrix) for part in term.args):
         return None
-    return zero(term.rows, term.cols)
+    return zero(*shape(term))
 
 
 def neutral(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | None:
@@ -372,7 +426,7 @@ def neutral(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | N
     kept = [part for part in term.args if not isinstance(part, ZeroMatrix)]
     if len(kept) == len(term.args):
         return None
-    return total(*kept) if kept else zero(term.rows, term.cols)
+    return total(*kept) if kept else zero(*shape(term))
 
 
 def zeros(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | None:
@@ -382,7 +436,7 @@ def zeros(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | Non
         return None
     if isinstance(term, Act) and term.name not in FIXES_ZERO:
         return None
-    return zero(term.rows, term.cols)
+    return zero(*shape(term))
 
 
 def identity(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | None:
@@ -392,7 +446,8 @@ def identity(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | 
     if not isinstance(term, MatMul) or not any(isinstance(part, Identity) for part in term.args):
         return None
     kept = [part for part in term.args if not isinstance(part, Identity)]
-    return product(*kept) if any(not is_scalar(part) for part in kept) else product(*kept, eye(term.rows))
+    result = product(*kept) if any(not is_scalar(part) for part in kept) else product(*kept, eye(term.rows))
+    return None if result == term else result
 
 
 def scalars(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | None:
@@ -401,7 +456,7 @@ def scalars(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | N
         return None
     scalar, matrices = split(term)
     scalar = simplified(scalar)
-    result = zero(term.rows, term.cols) if scalar == 0 else product(scalar, matrices)
+    result = zero(*shape(term)) if scalar == 0 else product(scalar, matrices)
     return None if result == term else result
 
 
@@ -448,7 +503,7 @@ def collect(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | N
     if len(sums) == len(term.args):
         return None
     kept = [product(simplified(scalar), matrices) for matrices, scalar in sums.items() if simplified(scalar) != 0]
-    return total(*kept) if kept else zero(term.rows, term.cols)
+    return total(*kept) if kept else zero(*shape(term))
 
 
 def rescale(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | None:
@@ -470,7 +525,7 @@ def first_order(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr
     """t t A  =  0,   f(t A)  =  t f'(0) A        for the first-order number t and an f with f(0) = 0"""
     if isinstance(term, Act) and term.name in FIXES_ZERO & SLOPE_AT_ZERO.keys() and order(term.arg) > 0:
         return product(SLOPE_AT_ZERO[term.name], term.arg) if SLOPE_AT_ZERO[term.name] else zero(*term.shape)
-    return zero(term.rows, term.cols) if isinstance(term, MatMul) and order(term) > 1 else None
+    return zero(*shape(term)) if isinstance(term, MatMul) and order(term) > 1 else None
 
 
 def order(term: Expr) -> int:
@@ -499,14 +554,14 @@ def heads_blocks(context: Context, term: Expr, argument: tuple[int, ...]) -> Exp
     """sum_e [A_e B_e]  =  [sum_e A_e   sum_e B_e]"""
     if not isinstance(term, HeadSum) or not isinstance(term.arg, BlockMatrix):
         return None
-    return blocks([[HeadSum(block, term.bound) for block in row] for row in block_rows(term.arg)])
+    return blocks([[HeadSum(block, term.family) for block in row] for row in block_rows(term.arg)])
 
 
 def heads_sum(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | None:
     """sum_e (A_e + B_e)  =  sum_e A_e + sum_e B_e"""
     if not isinstance(term, HeadSum) or not isinstance(term.arg, MatAdd):
         return None
-    return total(*(HeadSum(part, term.bound) for part in term.arg.args))
+    return total(*(HeadSum(part, term.family) for part in term.arg.args))
 
 
 def heads_right(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | None:
@@ -514,9 +569,9 @@ def heads_right(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr
     if not isinstance(term, HeadSum) or not isinstance(term.arg, MatMul):
         return None
     *first, last = term.arg.args
-    if atoms(last) & set(term.bound) or not any(not is_scalar(part) for part in first):
+    if free(last, term.family) or not any(not is_scalar(part) for part in first):
         return None
-    return product(HeadSum(product(*first), term.bound), last)
+    return product(HeadSum(product(*first), term.family), last)
 
 
 def lemma(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | None:
@@ -527,15 +582,23 @@ def lemma(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | Non
     theorem = context.lemmas[index]
     X = context.stream
     T = instance_of(theorem.left, term, X) if X is not None else None
-    if T is None:
+    if T is None or is_scalar(T):
         return theorem.right if term == theorem.left else None
     assert X is not None
-    captured = atoms(T) & bound_in(theorem.left, theorem.right)
-    if captured or not (same_size(T.rows, X.rows) and same_size(T.cols, X.cols)):
+    if X is not None and any(hides(side, X) for side in (theorem.left, theorem.right)):
+        return None
+    binders = families(theorem.left) | families(theorem.right)
+    if any(free(T, family) for family in binders) or not (same_size(T.rows, X.rows) and same_size(T.cols, X.cols)):
         return None
     if substitute(theorem.left, {X: T}) != term:
         return None
     return substitute(theorem.right, {X: T})
+
+
+def hides(term: Expr, X: MatrixSymbol) -> bool:
+    """Whether X stands in a layer of a stack as something other than its stream, where no instance reaches it."""
+    stacks = term.atoms(Stack)
+    return any(node.stream != X and X in atoms(layer) for node in stacks for layer in (node.body, *node.inserted))
 
 
 def instance_of(pattern: Expr, term: Expr, X: MatrixSymbol) -> MatrixExpr | None:
@@ -552,11 +615,6 @@ def instance_of(pattern: Expr, term: Expr, X: MatrixSymbol) -> MatrixExpr | None
     return next((guess for guess in guesses if guess is not None), None)
 
 
-def bound_in(*terms: Expr) -> set[Expr]:
-    """The names that a sum over heads or a stack of layers inside the terms binds."""
-    return {name for term in terms for node in term.atoms(HeadSum, Stack) for name in node.bound}
-
-
 def induction(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | None:
     """Layers[G | H](Y C)  =  Layers[F | K](Y) C        by lemmas G(X C) = F(X) C, and H(X C) = K(X) C or X C
 
@@ -566,16 +624,21 @@ def induction(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr |
     X = context.stream
     if not isinstance(term, Stack) or X is None or X in atoms(term.arg):
         return None
+    layers = (term.body, *term.inserted)
+    if any(layer.has(Stack) or (term.stream != X and X in atoms(layer)) for layer in layers):
+        return None
     for C in stream_maps(term.arg):
-        if any(atoms(part) & {X, *term.bound} or not same_size(part.rows, X.cols) for part in C):
+        captured = any(free(part, family) for part in C for family in families(term))
+        if captured or any({X, term.stream} & atoms(part) or not same_size(part.rows, X.cols) for part in C):
             continue
         XC = product(X, *C)
         if not same_size(XC.cols, term.stream.cols):
             continue
-        sides = [proved_for(context, substitute(G, {term.stream: XC})) for G in (term.body, *term.inserted)]
+        sides = [proved_for(context, substitute(G, {term.stream: XC})) for G in layers]
         Y, F, *K = (None if side is None else ends_with(side, C) for side in (term.arg, *sides))
-        if Y is not None and F is not None and None not in K:
-            return product(Stack(Y, X, F, term.bound, [layer for layer in K if layer != X]), *C)
+        if Y is None or F is None or None in K or any(free(layer, term.family) for layer in K):
+            continue
+        return product(Stack(Y, X, F, term.family, [layer for layer in K if layer != X]), *C)
     return None
 
 
@@ -629,6 +692,9 @@ RULES: Mapping[str, Rule] = {
 }
 
 
+ARGUMENTS = {"lemma": (1,), "constraint": (1, 2)}  # how many numbers select what a rule uses; else none
+
+
 # ---------------------------------------------------------------- composition
 
 
@@ -637,6 +703,11 @@ class Composition:
     """Growing a model by the first theorem, what comes out by the second, and so on, changes no output."""
 
     theorems: tuple[Theorem, ...]
+    key: InitVar[object]
+
+    def __post_init__(self, key: object) -> None:
+        if key is not _KEY:
+            raise KernelError("a composition comes from the kernel only")
 
 
 def compose(theorems: Sequence[Theorem]) -> Composition:
@@ -647,4 +718,4 @@ def compose(theorems: Sequence[Theorem]) -> Composition:
     """
     if not theorems or any(theorem.right != theorems[0].right for theorem in theorems):
         raise KernelError("the theorems are not about one generic model")
-    return Composition(tuple(theorems))
+    return Composition(genuine(theorems), _KEY)

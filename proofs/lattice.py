@@ -9,7 +9,7 @@ it goes before it enters the map.  In the end the answers together cover every s
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -173,16 +173,13 @@ def covers(sort: Sort, found: Subset, chosen: Sequence[z3.BoolRef]) -> z3.BoolRe
 def check_coverage(found: Sorted) -> None:
     """Every subset is sorted, and none as both sufficient and insufficient.  Raises CoverageError."""
     chosen, solver = flags(found.count), z3.SolverFor("QF_FD")
-    answers: Iterator[tuple[Sort, Subset]] = (
-        (sort, subset)
-        for sort, subsets in (
-            ("sufficient", found.sufficient),
-            ("insufficient", found.insufficient),
-            ("undecided", found.undecided),
-            ("unsatisfiable", found.unsatisfiable),
-        )
-        for subset in subsets
-    )
+    groups: dict[Sort, tuple[Subset, ...]] = {
+        "sufficient": found.sufficient,
+        "insufficient": found.insufficient,
+        "undecided": found.undecided,
+        "unsatisfiable": found.unsatisfiable,
+    }
+    answers = [(sort, subset) for sort, subsets in groups.items() for subset in subsets]
     solver.add(*(z3.Not(covers(sort, subset, chosen)) for sort, subset in answers))
     if solver.check() != z3.unsat:
         raise CoverageError("a subset of the choices is not sorted")

@@ -31,6 +31,7 @@ from ..symbolic.terms import (
     blocks,
     eye,
     matrix,
+    path_of,
     product,
     substitute,
     total,
@@ -39,13 +40,14 @@ from ..symbolic.terms import (
 from . import kernel
 from .check import Claim, claim_about, derived
 from .choices import Pair, by_name, constrained, given
-from .counterexample import Profile, drawn_blocks, drawn_model, grown_eps
+from .counterexample import grown_eps
+from .drawing import Profile, drawn_blocks, drawn_model
 from .goals import Goal, Growth, Proved, prove_growth
 from .kernel import Context, Equation
 from .lattice import Oracle, Sorted, Subset, enumerate_subsets
 from .prover import FIRST_ORDER, prove
 
-PROFILE = Profile({"s": 4, "h": 6, "p": 5, "k": 3, "v": 2, "o": 3}, 1, 2, 2)
+PROFILE = Profile({"s": 4, "h": 6, "p": 6, "k": 6, "v": 6, "o": 3}, 1, 2, 2)
 SEEDS = 2
 COMPLEX = float_arithmetic(np.complex128)
 t = kernel.FIRST_ORDER
@@ -229,8 +231,7 @@ def perturbed(step: Expansion, name: str) -> Transformer:
         return {key: substitute(term, moved) for key, term in terms.items()}
 
     def heads(family: Heads) -> Heads:
-        bound = (*family.bound, *(found[M] for M in family.bound if M in found))
-        return replace(family, weights=weights(family.weights), bound=bound)
+        return replace(family, weights=weights(family.weights))
 
     def layer(one: Layer) -> Layer:
         return replace(one, weights=weights(one.weights), heads=tuple(heads(family) for family in one.heads))
@@ -241,7 +242,7 @@ def perturbed(step: Expansion, name: str) -> Transformer:
 
 def direction(M: MatrixSymbol) -> MatrixSymbol:
     """D, any matrix of the shape of M."""
-    return matrix(f"D~{M.name}", *M.shape)
+    return matrix(f"D~{M.name}", M.rows, M.cols, path_of(M))
 
 
 # ---------------------------------------------------------------- every start at once

@@ -7,22 +7,40 @@ meet or do not; what is left when they do not meet is the residual.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from ..symbolic.terms import (
     Expr,
     MatAdd,
     MatMul,
+    MatrixExpr,
     MatrixSymbol,
+    atoms,
     children,
     is_scalar,
     product,
     total,
 )
-from .kernel import RULES, Context, Equation, Position, Step, Theorem, apply, derive, meet, split
+from .kernel import (
+    RULES,
+    Context,
+    Equation,
+    Position,
+    Step,
+    Theorem,
+    apply,
+    derive,
+    meet,
+    oriented,
+    split,
+    summands,
+    terms_of,
+)
 
 STEP_LIMIT = 200
+WEIGHT_LIMIT = 4000  # a larger term is given up
 
 CLEAN = (
     "product with zero",
@@ -111,7 +129,7 @@ def chain(context: Context, term: Expr, strategy: Sequence[str], stop: Expr | No
     links: Chain = [(None, term)]
     moves = [(rule, argument) for rule in strategy for argument in arguments(context, rule)]
     known: Known = {}
-    while term != stop and len(links) <= STEP_LIMIT:
+    while term != stop and len(links) <= STEP_LIMIT and weight(term) <= WEIGHT_LIMIT:
         step = next((step for move in moves if (step := everywhere(context, term, *move, known))), None)
         if step is None:
             break
@@ -125,17 +143,54 @@ def arguments(context: Context, rule: str) -> Iterator[tuple[int, ...]]:
     if rule == "lemma":
         yield from ((i,) for i, lemma in enumerate(context.lemmas) if lemma.left != lemma.right)
     elif rule == "constraint":
-        yield from ((i, *orientation(equation)) for i, equation in enumerate(context.hypotheses))
+        yield from orientations(context.hypotheses)
     else:
         yield ()
 
 
-def orientation(equation: Equation) -> tuple[int, ...]:
-    """Solved for its last bare matrix where a constraint is a sum or has a factor; else as it stands."""
-    terms = equation.left.args if isinstance(equation.left, MatAdd) else (equation.left,)
-    bare = [i for i, term in enumerate(terms) if isinstance(split(term)[1], MatrixSymbol)]
-    plain = len(terms) == 1 and split(terms[0])[0] == 1
-    return () if plain or not bare else (bare[-1],)
+def orientations(equations: Sequence[Equation]) -> Iterator[tuple[int, ...]]:
+    """Each equation with the term that it is solved for, so that rewriting comes to an end.
+
+    A bare matrix is eliminated where nothing leads back to it; else the largest word, by length and then by name,
+    becomes what is smaller.
+    """
+    needs: dict[Expr, set[Expr]] = {}  # an eliminated matrix -> those that come in its place
+    for i, equation in enumerate(equations):
+        terms = summands(equation)
+        chosen = next((k for k in bare(equation) if eliminates(terms, k, needs)), None)
+        if chosen is not None:
+            rest = (symbol for k, term in enumerate(terms) if k != chosen for symbol in atoms(term))
+            needs[split(terms[chosen])[1]] = set(rest)
+        elif terms:
+            chosen = max(range(len(terms)), key=lambda k: (weight(terms[k]), str(split(terms[k])[1])))
+        if chosen is not None:
+            as_it_stands = chosen == 0 and equation.left == split(terms[0])[1]
+            yield (i,) if as_it_stands else (i, chosen)
+
+
+def bare(equation: Equation) -> Iterator[int]:
+    """The terms of an equation that are bare matrices: those of the left side from its end, then the others."""
+    found = [k for k, term in enumerate(summands(equation)) if isinstance(split(term)[1], MatrixSymbol)]
+    left = len(terms_of(equation.left))
+    yield from (*reversed([k for k in found if k < left]), *(k for k in found if k >= left))
+
+
+def eliminates(terms: Sequence[MatrixExpr], k: int, needs: Mapping[Expr, set[Expr]]) -> bool:
+    """Whether no way leads from what comes in place of a bare matrix back to it."""
+    block = split(terms[k])[1]
+    waiting = {symbol for i, term in enumerate(terms) if i != k for symbol in atoms(term)}
+    seen: set[Expr] = set()
+    while waiting:
+        symbol = waiting.pop()
+        seen.add(symbol)
+        waiting |= needs.get(symbol, set()) - seen
+    return block not in seen and block not in needs
+
+
+@lru_cache(maxsize=65536)
+def weight(term: Expr) -> int:
+    """How large a term is: the number of its matrices and operations."""
+    return 1 + sum(weight(part) for part in children(term) if not is_scalar(part))
 
 
 # ---------------------------------------------------------------- where a rule applies
@@ -171,7 +226,12 @@ def everywhere(context: Context, term: Expr, rule: str, argument: tuple[int, ...
         return isinstance(part, type(term)) and RULES[rule](context, part, argument) is not None
 
     positions = places(term)
-    return Step(rule, positions, argument) if positions else None
+    return Step(rule, in_order(positions), argument) if positions else None
+
+
+def in_order(positions: Sequence[Position]) -> tuple[Position, ...]:
+    """Disjoint places from left to right."""
+    return tuple(sorted(positions, key=lambda position: [i if isinstance(i, int) else i[0] for i in position]))
 
 
 def run_length(context: Context, rule: str, argument: tuple[int, ...]) -> int:
@@ -180,8 +240,9 @@ def run_length(context: Context, rule: str, argument: tuple[int, ...]) -> int:
         return 2
     if rule == "lemma":
         pattern = context.lemmas[argument[0]].left
-    elif rule == "constraint" and len(argument) == 1:
-        pattern = context.hypotheses[argument[0]].left
+    elif rule == "constraint":
+        equation = oriented(context.hypotheses[argument[0]], argument[1:])
+        pattern = None if equation is None else equation.left
     else:
         return 0
     return len(pattern.args) if isinstance(pattern, (MatMul, MatAdd)) else 0

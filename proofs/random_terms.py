@@ -17,10 +17,10 @@ from ..symbolic.terms import (
     Kron,
     MatrixExpr,
     Norm,
+    Path,
     RowScale,
     Softmax,
     Stack,
-    atoms,
     blocks,
     children,
     eye,
@@ -36,7 +36,7 @@ from ..symbolic.terms import (
     zero,
 )
 from .kernel import FIRST_ORDER, Context, Equation, Step, derive
-from .samples import ACTIVATIONS, Definitions
+from .samples import ACTIVATIONS, GROUPS, HEADS, LAYERS, Definitions
 
 Random = np.random.Generator
 Choice = TypeVar("Choice")
@@ -50,7 +50,12 @@ DEPTH = 3
 
 
 def random_term(rng: Random) -> MatrixExpr:
-    """A term of random shape, often square, where a wrong order of blocks or factors fits as well."""
+    """A term of random shape, often square, where a wrong order of blocks or factors fits; or of a seldom kind."""
+    if not rng.integers(4):
+        maker, rows, columns = choice(rng, SELDOM)
+        made = maker(rng, rows, columns, 1, ())
+        if made is not None:
+            return made
     rows = choice(rng, SIDES)
     return term(rng, rows, rows if rng.integers(2) else choice(rng, SIDES), DEPTH)
 
@@ -63,17 +68,19 @@ def choice(rng: Random, options: Sequence[Choice]) -> Choice:
 
 
 M, K, U, V = matrix("M", m, n), matrix("K", m, n), matrix("U", n, p), matrix("V", n, p)
+S, E, E2 = matrix("S", n, n), matrix("E", n, n, (HEADS,)), matrix("E2", n, n, (HEADS,))
 F, G = matrix("F", n, n), matrix("G", n, n)
 P, Q = matrix("P", m, n + p), matrix("Q", n, n + p)
 B, D = matrix("B", n, p), matrix("D", n, p)
 X, Z = matrix("X", m, n), matrix("Z", m, n + p)
-C, W, W2 = matrix("C", n, n + p), matrix("W", n, n), matrix("W2", n + p, n)
+C, W, W2 = matrix("C", n, n + p), matrix("W", n, n, (LAYERS,)), matrix("W2", n + p, n, (LAYERS,))
 
 HYPOTHESES = (
     Equation(M, zero(m, n)),
     Equation(product(P, transposed(Q)), zero(m, n)),
     Equation(total(U, product(2, V)), B),
     Equation(transposed(F), G),
+    Equation(total(S, E), E2),  # for each head
 )
 MET: Definitions = (
     (M, zero(m, n)),
@@ -81,6 +88,7 @@ MET: Definitions = (
     (Q, blocks([[zero(n, n), matrix("Q1", n, p)]])),
     (U, total(B, product(-2, V))),
     (G, transposed(F)),
+    (E2, total(S, E)),
 )
 
 
@@ -101,82 +109,83 @@ LEMMAS = (
 CONTEXT = Context(HYPOTHESES, LEMMAS, X)
 
 
-def planted(rng: Random, rows: Expr, columns: Expr, depth: int, shared: bool) -> MatrixExpr | None:
+def planted(rng: Random, rows: Expr, columns: Expr, depth: int, within: Path) -> MatrixExpr | None:
     """The left side of a constraint or a lemma, or a stack of layers with a lemma about them."""
-    start = term(rng, m, n, depth, shared)
+    start = term(rng, m, n, depth, within)
     options = (
-        *(side for h in HYPOTHESES for side in (h.left, transposed(h.left), *children(h.left))),
+        *(side for h in HYPOTHESES for side in (h.left, transposed(h.left), *children(h.left), h.right)),
         product(Q, transposed(P)),
         *(substitute(lemma.left, {X: start}) for lemma in LEMMAS[:2]),
-        Stack(start, X, layer(X), (W,)),
-        Stack(product(start, C), Z, through(Z), (W2,)),
+        Stack(start, X, layer(X), LAYERS),
+        Stack(product(start, C), Z, through(Z), LAYERS),
     )
     fitting = [option for option in options if option.is_Matrix and option.shape == (rows, columns)]
     return choice(rng, fitting) if fitting else None
 
 
 # ---------------------------------------------------------------- terms of a given shape
-# A maker has a shape, the depth that is left, and whether the heads share what it makes; None where it cannot.
+# A maker has a shape, the depth that is left, and the families whose members may stand in it; None where it cannot.
 
 
-Maker = Callable[[Random, Expr, Expr, int, bool], "MatrixExpr | None"]
+Maker = Callable[[Random, Expr, Expr, int, Path], "MatrixExpr | None"]
 
 
-def term(rng: Random, rows: Expr, columns: Expr, depth: int, shared: bool = True) -> MatrixExpr:
+def term(rng: Random, rows: Expr, columns: Expr, depth: int, within: Path = ()) -> MatrixExpr:
     """A random term (rows x columns); blocks more often than the rest."""
     while depth > 0:
         maker = choice(rng, MAKERS) if rng.integers(3) else a_grid
-        made = maker(rng, rows, columns, depth - 1, shared)
+        made = maker(rng, rows, columns, depth - 1, within)
         if made is not None:
             return made
-    return leaf(rng, rows, columns, depth, shared)
+    return leaf(rng, rows, columns, depth, within)
 
 
-def leaf(rng: Random, rows: Expr, columns: Expr, depth: int, shared: bool) -> MatrixExpr:
-    name = choice(rng, ("A", "A2") if shared else ("A", "H", "H2"))
-    options = [matrix(f"{name}[{rows},{columns}]", rows, columns)] * 4 + [zero(rows, columns), ones(rows, columns)]
-    return choice(rng, [*options, eye(rows)] if rows == columns else options)
+def leaf(rng: Random, rows: Expr, columns: Expr, depth: int, within: Path) -> MatrixExpr:
+    path = choice(rng, ((), within, *((family,) for family in within)))
+    name = choice(rng, ("A", "A2")) + "".join(f"_{family}" for family in path)
+    constants = [zero(rows, columns), ones(rows, columns), *([eye(rows)] if rows == columns else [])]
+    return choice(rng, [*[matrix(f"{name}[{rows},{columns}]", rows, columns, path)] * 4, *constants])
 
 
-def a_product(rng: Random, rows: Expr, columns: Expr, depth: int, shared: bool) -> MatrixExpr:
+def a_product(rng: Random, rows: Expr, columns: Expr, depth: int, within: Path) -> MatrixExpr:
     inner = choice(rng, SIDES)
-    factors = [term(rng, rows, inner, depth, shared), term(rng, inner, columns, depth, shared)]
+    factors = [term(rng, rows, inner, depth, within), term(rng, inner, columns, depth, within)]
     return product(*(choice(rng, SCALARS) for _ in range(rng.integers(3))), *factors)
 
 
-def a_multiple(rng: Random, rows: Expr, columns: Expr, depth: int, shared: bool) -> MatrixExpr:
-    return product(choice(rng, SCALARS), term(rng, rows, columns, depth, shared))
+def a_multiple(rng: Random, rows: Expr, columns: Expr, depth: int, within: Path) -> MatrixExpr:
+    return product(choice(rng, SCALARS), term(rng, rows, columns, depth, within))
 
 
-def a_sum(rng: Random, rows: Expr, columns: Expr, depth: int, shared: bool) -> MatrixExpr:
-    return total(*(term(rng, rows, columns, depth, shared) for _ in range(rng.integers(2, 4))))
+def a_sum(rng: Random, rows: Expr, columns: Expr, depth: int, within: Path) -> MatrixExpr:
+    return total(*(term(rng, rows, columns, depth, within) for _ in range(rng.integers(2, 4))))
 
 
-def like_terms(rng: Random, rows: Expr, columns: Expr, depth: int, shared: bool) -> MatrixExpr:
-    one, other = (term(rng, rows, columns, depth, shared) for _ in range(2))
+def like_terms(rng: Random, rows: Expr, columns: Expr, depth: int, within: Path) -> MatrixExpr:
+    one, other = (term(rng, rows, columns, depth, within) for _ in range(2))
     return total(one, other, product(choice(rng, SCALARS), one), negative(other))
 
 
-def common_factor(rng: Random, rows: Expr, columns: Expr, depth: int, shared: bool) -> MatrixExpr:
-    last = leaf(rng, choice(rng, SIDES), columns, depth, shared)
-    return total(*(product(term(rng, rows, last.rows, depth, shared), last) for _ in range(2)))
+def common_factor(rng: Random, rows: Expr, columns: Expr, depth: int, within: Path) -> MatrixExpr:
+    last = leaf(rng, choice(rng, SIDES), columns, depth, within)
+    return total(*(product(term(rng, rows, last.rows, depth, within), last) for _ in range(2)))
 
 
-def a_grid(rng: Random, rows: Expr, columns: Expr, depth: int, shared: bool) -> MatrixExpr | None:
+def a_grid(rng: Random, rows: Expr, columns: Expr, depth: int, within: Path) -> MatrixExpr | None:
     """Blocks, where a side is a sum; a block with a side of two sizes may be cut again.  Sometimes a sum of two."""
     heights, widths = parts(rng, rows), parts(rng, columns)
     if len(heights) == len(widths) == 1:
         return None
-    return total(*(grid(rng, heights, widths, depth, shared) for _ in range(choice(rng, (1, 1, 1, 2)))))
+    return total(*(grid(rng, heights, widths, depth, within) for _ in range(choice(rng, (1, 1, 1, 2)))))
 
 
-def grid(rng: Random, heights: Sequence[Expr], widths: Sequence[Expr], depth: int, shared: bool) -> MatrixExpr:
-    return blocks([[term(rng, height, width, depth, shared) for width in widths] for height in heights])
+def grid(rng: Random, heights: Sequence[Expr], widths: Sequence[Expr], depth: int, within: Path) -> MatrixExpr:
+    return blocks([[term(rng, height, width, depth, within) for width in widths] for height in heights])
 
 
-def a_product_of_grids(rng: Random, rows: Expr, columns: Expr, depth: int, shared: bool) -> MatrixExpr:
+def a_product_of_grids(rng: Random, rows: Expr, columns: Expr, depth: int, within: Path) -> MatrixExpr:
     heights, inner, widths = (parts(rng, side) for side in (rows, choice(rng, SIDES[-3:]), columns))
-    return product(grid(rng, heights, inner, depth, shared), grid(rng, inner, widths, depth, shared))
+    return product(grid(rng, heights, inner, depth, within), grid(rng, inner, widths, depth, within))
 
 
 def parts(rng: Random, side: Expr) -> list[Expr]:
@@ -186,52 +195,86 @@ def parts(rng: Random, side: Expr) -> list[Expr]:
     return [n, side - n][:: choice(rng, (1, -1))]
 
 
-def a_transpose(rng: Random, rows: Expr, columns: Expr, depth: int, shared: bool) -> MatrixExpr:
-    return transposed(term(rng, columns, rows, depth + 1, shared))
+def nested_grids(rng: Random, rows: Expr, columns: Expr, depth: int, within: Path) -> MatrixExpr | None:
+    """A row of columns of blocks, with a scalar in front or without."""
+    heights, widths = parts(rng, rows), parts(rng, columns)
+    if len(heights) == 1 or len(widths) == 1:
+        return None
+    made = blocks([[grid(rng, heights, [width], depth, within) for width in widths]])
+    return choice(rng, (made, product(choice(rng, SCALARS), made)))
 
 
-def an_act(rng: Random, rows: Expr, columns: Expr, depth: int, shared: bool) -> MatrixExpr:
-    return Act(term(rng, rows, columns, depth + 1, shared), choice(rng, ("relu", *ACTIVATIONS)))
+def made_of_zeros(rng: Random, rows: Expr, columns: Expr, depth: int, within: Path) -> MatrixExpr:
+    heights, widths = parts(rng, rows), parts(rng, columns)
+    blank = blocks([[zero(height, width) for width in widths] for height in heights])
+    return choice(rng, (blank, transposed(zero(columns, rows)), Act(zero(rows, columns), choice(rng, ACTIVATIONS))))
 
 
-def a_softmax(rng: Random, rows: Expr, columns: Expr, depth: int, shared: bool) -> MatrixExpr:
-    return Softmax(term(rng, rows, columns, depth, shared))
+def of_first_order(rng: Random, rows: Expr, columns: Expr, depth: int, within: Path) -> MatrixExpr:
+    small = product(t, term(rng, rows, columns, depth, within))
+    return choice(rng, (product(choice(rng, SCALARS), t, small), Act(small, choice(rng, ACTIVATIONS))))
 
 
-def a_norm(rng: Random, rows: Expr, columns: Expr, depth: int, shared: bool) -> MatrixExpr:
-    return Norm(term(rng, rows, columns, depth, shared), term(rng, Integer(1), columns, depth, shared), eps)
+def a_transpose(rng: Random, rows: Expr, columns: Expr, depth: int, within: Path) -> MatrixExpr:
+    return transposed(term(rng, columns, rows, depth + 1, within))
 
 
-def a_diagonal(rng: Random, rows: Expr, columns: Expr, depth: int, shared: bool) -> MatrixExpr | None:
+def an_act(rng: Random, rows: Expr, columns: Expr, depth: int, within: Path) -> MatrixExpr:
+    return Act(term(rng, rows, columns, depth + 1, within), choice(rng, ("relu", *ACTIVATIONS)))
+
+
+def a_softmax(rng: Random, rows: Expr, columns: Expr, depth: int, within: Path) -> MatrixExpr:
+    return Softmax(term(rng, rows, columns, depth, within))
+
+
+def a_norm(rng: Random, rows: Expr, columns: Expr, depth: int, within: Path) -> MatrixExpr:
+    return Norm(term(rng, rows, columns, depth, within), term(rng, Integer(1), columns, depth, within), eps)
+
+
+def a_diagonal(rng: Random, rows: Expr, columns: Expr, depth: int, within: Path) -> MatrixExpr | None:
     """diag(g) or a norm's row scaling; with an epsilon, for without one a zero row has no value."""
     if rows != columns:
         return None
     if rng.integers(2):
-        gains = a_grid(rng, Integer(1), columns, depth, shared)
-        return Diag(gains if gains is not None else term(rng, Integer(1), columns, depth, shared))
-    inner = term(rng, rows, choice(rng, SIDES), depth, shared)
+        gains = a_grid(rng, Integer(1), columns, depth, within)
+        return Diag(gains if gains is not None else term(rng, Integer(1), columns, depth, within))
+    inner = term(rng, rows, choice(rng, SIDES), depth, within)
     positive = choice(rng, [c for c in SCALARS if c.is_positive])
     return RowScale(product(positive, inner, transposed(inner)), choice(rng, SIDES), eps)
 
 
-def a_hadamard(rng: Random, rows: Expr, columns: Expr, depth: int, shared: bool) -> MatrixExpr:
-    return Hadamard(term(rng, rows, columns, depth, shared), term(rng, rows, columns, depth, shared))
+def a_hadamard(rng: Random, rows: Expr, columns: Expr, depth: int, within: Path) -> MatrixExpr:
+    return Hadamard(term(rng, rows, columns, depth, within), term(rng, rows, columns, depth, within))
 
 
-def a_kron(rng: Random, rows: Expr, columns: Expr, depth: int, shared: bool) -> MatrixExpr:
-    return Kron(term(rng, rows, Integer(1), depth, shared), term(rng, Integer(1), columns, depth, shared))
+def a_kron(rng: Random, rows: Expr, columns: Expr, depth: int, within: Path) -> MatrixExpr:
+    return Kron(term(rng, rows, Integer(1), depth, within), term(rng, Integer(1), columns, depth, within))
 
 
-def a_head_sum(rng: Random, rows: Expr, columns: Expr, depth: int, shared: bool) -> MatrixExpr | None:
-    if not shared:
+def a_head_sum(rng: Random, rows: Expr, columns: Expr, depth: int, within: Path) -> MatrixExpr | None:
+    """A sum over heads or groups, which may be within a sum over the others; often with a common factor."""
+    free = [family for family in (HEADS, GROUPS) if family not in within]
+    if not free:
         return None
-    body = term(rng, rows, columns, depth + 1, shared=False)
-    own = [name for name in sorted(atoms(body), key=str) if name.name.startswith("H")]
-    return HeadSum(body, own) if own else body
+    family = choice(rng, free)
+    if rng.integers(3):
+        return HeadSum(term(rng, rows, columns, depth + 1, (*within, family)), family)
+    inner = choice(rng, SIDES)
+    return HeadSum(product(term(rng, rows, inner, depth, (*within, family)), leaf(rng, inner, columns, 0, ())), family)
 
 
 MAKERS: tuple[Maker, ...] = (
     *(a_product, a_product_of_grids, a_multiple, a_multiple, a_sum, like_terms, common_factor),
     *(a_transpose, a_transpose, a_transpose, an_act, an_act, an_act, a_softmax, a_norm, a_hadamard, a_kron),
+    *(nested_grids, nested_grids, made_of_zeros, of_first_order),
     *(a_diagonal, a_diagonal, a_head_sum, a_head_sum, a_head_sum, planted, planted, planted),
+)
+
+SELDOM: tuple[tuple[Maker, Expr, Expr], ...] = (
+    *((planted, m, columns) for columns in (n, p, n + p)),
+    *((nested_grids, n + p, columns) for columns in (2 * n, n + p)),
+    *((a_diagonal, side, side) for side in (2 * n, n + p)),
+    (made_of_zeros, n + p, 2 * n),
+    (of_first_order, n, n),
+    (a_head_sum, n, n),
 )

@@ -31,7 +31,7 @@ from ..symbolic.terms import (
     transposed,
     zero,
 )
-from .kernel import FIRST_ORDER, Context, Equation, Step, Theorem, derive
+from .kernel import FIRST_ORDER, Context, Equation, Position, Step, Theorem, derive
 from .prover import prove
 
 Layer = Callable[[MatrixExpr], MatrixExpr]  # of the stream
@@ -41,7 +41,7 @@ NOTHING = Context()
 
 @dataclass(frozen=True)
 class Sample:
-    """A rule and a term for it; `met` gives some matrices by others, so that the hypotheses hold.
+    """A rule and a term with a place for it; `met` gives some matrices by others, so that the hypotheses hold.
 
     A trap is a term that the rule must leave alone, unless what it makes has the same value.  `kept` says which of
     the inserted layers, counted from 1, are still there after the rule.
@@ -53,6 +53,7 @@ class Sample:
     context: Context = NOTHING
     met: Definitions = ()
     trap: bool = False
+    at: Position = ()
     kept: tuple[int, ...] = ()
 
 
@@ -70,13 +71,21 @@ T, T2 = matrix("T", n, m), matrix("T2", p, m)
 Q1, Q2, Q3, Q4, Q5, Q6, Q7, Q8 = (matrix(f"Q{i}", n, n) for i in range(1, 9))  # squares, which fit in any order
 g, g2, g3 = matrix("g", 1, n), matrix("g2", 1, p), matrix("g3", 1, n)
 X = matrix("X", m, n)
-V, V2, W, W2 = matrix("V", m, n), matrix("V2", m, p), matrix("W", n, p), matrix("W2", n, n)  # differ from head to head
-HEAD = (V, V2, W, W2)
+LAYERS, HEADS, GROUPS = "layers", "heads", "groups"  # families of three sizes
+V, V3, V4, V5 = (matrix(name, m, n, (HEADS,)) for name in ("V", "V3", "V4", "V5"))
+V2, W, W2 = matrix("V2", m, p, (HEADS,)), matrix("W", n, p, (HEADS,)), matrix("W2", n, n, (HEADS,))
+G, G2 = matrix("G", m, n, (GROUPS,)), matrix("G2", n, n, (GROUPS,))
+H, H2 = matrix("H", m, n, (HEADS, GROUPS)), matrix("H2", n, n, (HEADS, GROUPS))
+W3 = matrix("W3", n, n, (LAYERS, HEADS))
 ACTIVATIONS = ("relu", "gelu", "silu", "tanh", "sigmoid", "softplus", "cos")
 
 
 def heads(body: MatrixExpr) -> HeadSum:
-    return HeadSum(body, HEAD)
+    return HeadSum(body, HEADS)
+
+
+def groups(body: MatrixExpr) -> HeadSum:
+    return HeadSum(body, GROUPS)
 
 
 def gram(term: MatrixExpr) -> MatrixExpr:
@@ -184,6 +193,7 @@ PLAIN: Mapping[str, Sequence[MatrixExpr]] = {
         column(zero(m, n), zero(p, n)),
         Diag(zero(1, n)),
         heads(zero(m, n)),
+        groups(zero(m, n)),
         *(Act(zero(m, n), name) for name in ("relu", "gelu", "silu", "tanh")),
     ],
     "identity": [
@@ -215,6 +225,8 @@ PLAIN: Mapping[str, Sequence[MatrixExpr]] = {
         Diag(product(sqrt(n / n_hat), g)),
         heads(product(-2, V)),
         heads(product(1 / sqrt(n), V, W)),
+        heads(product(3, G)),
+        groups(product(-1, heads(V))),
         Act(product(2, A), "relu"),
         Act(product(sqrt(n / p), n, A, B), "relu"),
         Act(product(1 + t**2, A), "relu"),
@@ -278,11 +290,17 @@ PLAIN: Mapping[str, Sequence[MatrixExpr]] = {
         heads(row(V, zero(m, p))),
         heads(blocks([[W2, Q1], [product(2, W2), product(W2, Q2)]])),  # one block is the same for all heads
         heads(column(V, product(Q1, W2))),
+        heads(row(V, G)),  # the other family has another size
+        groups(row(heads(total(H, V)), G)),
     ],
     "heads of a sum": [
         heads(total(V, product(A, W2))),
         heads(total(V, A)),  # one summand is the same for all heads
         heads(total(V, product(-1, V), product(V, W2))),
+        heads(total(V, G, H)),
+        heads(total(groups(H), groups(V), V)),
+        groups(total(heads(V), product(2, G), A)),
+        groups(total(heads(H), groups(G))),
     ],
     "common factor of heads": [
         heads(product(V, B)),
@@ -290,7 +308,12 @@ PLAIN: Mapping[str, Sequence[MatrixExpr]] = {
         heads(product(A, W, R)),
         heads(product(Softmax(V), Act(B, "relu"))),
         heads(product(W2, Q1)),
-        heads(product(V, heads(B).arg)),
+        heads(product(A, Q1)),  # all heads share both
+        heads(product(V, heads(W2))),  # the inner heads are others
+        heads(product(V, G2)),
+        groups(product(G, W2)),
+        heads(product(H, groups(H2), groups(G2))),
+        heads(product(V, W3, matrix("U3", n, p, (LAYERS,)))),
     ],
 }
 
@@ -350,6 +373,12 @@ TRAPS: Mapping[str, Sequence[MatrixExpr]] = {
         heads(product(V, Act(W, "relu"))),
         heads(product(V, B, transposed(V2))),
         heads(product(Q1, heads(W2))),
+        heads(product(V, W3)),
+        heads(product(V, groups(H2))),
+        groups(product(G, H2)),
+        groups(product(heads(H), H2)),
+        heads(product(A, Stack(W2, Q1, total(Q1, Q2), LAYERS))),
+        heads(product(A, Stack(Q2, Q1, product(Q1, W2), LAYERS))),
     ],
 }
 
@@ -367,6 +396,7 @@ CONSTRAINTS = (
     Equation(transposed(S2), S3),
     Equation(total(product(m - n, S4), Q1), Q2),
     Equation(product(Q3, Q4), Q5),
+    Equation(Q6, product(m - n, Q7)),
 )
 MET: Definitions = (
     (M, zero(m, n)),
@@ -377,6 +407,7 @@ MET: Definitions = (
     (S3, transposed(S2)),
     (Q2, total(product(m - n, S4), Q1)),
     (Q5, product(Q3, Q4)),
+    (Q6, product(m - n, Q7)),
 )
 
 
@@ -402,11 +433,18 @@ def constraint_samples() -> Iterator[Sample]:
         ((4,), transposed(S2)),
         ((4,), S2),
         ((6,), product(transposed(Q4), transposed(Q3))),
+        ((3, 2), A2),  # a term of the right side
+        ((3, 2), transposed(A2)),
+        ((4, 1), S3),
+        ((5, 2), Q2),
+        ((6, 1), Q5),
     ):
         yield Sample("constraint", term, argument, given, MET)
     for argument, term in (
         ((4,), S3),
         ((5, 0), S4),  # m - n may be zero
+        ((7, 1), Q7),
+        ((6, 1), product(Q3, Q4)),
         ((3, 1), product(A, transposed(S1))),
         ((2, 1), product(-3, M3)),
         ((6,), product(transposed(Q3), transposed(Q4))),
@@ -414,6 +452,38 @@ def constraint_samples() -> Iterator[Sample]:
         ((0,), M2),
     ):
         yield Sample("constraint", term, argument, given, MET, trap=True)
+
+
+M5 = matrix("M5", m, n)
+OF_HEADS = Context((Equation(M5, V3), Equation(total(M5, V4), V5)))  # for each head
+OF_HEADS_MET = ((V3, M5), (V5, total(M5, V4)))
+
+
+def of_heads_samples() -> Iterator[Sample]:
+    """Constraints that bring what differs from head to head into a sum and out of it, and its common factors then."""
+    own = transposed(V)
+    for argument, term, at in (
+        ((0,), M5, ()),
+        ((0,), transposed(M5), ()),
+        ((0,), heads(M5), (0,)),
+        ((0,), heads(product(own, M5)), (0, 1)),
+        ((0,), product(heads(own), M5), (1,)),  # any head
+        ((0, 1), V3, ()),
+        ((0, 1), heads(product(own, V3)), (0, 1)),
+        ((0, 1), groups(heads(total(V3, H))), (0, 0, 0)),
+        ((1, 0), heads(product(own, M5)), (0, 1)),
+        ((1, 0), product(heads(own), M5), (1,)),
+        ((1, 1), heads(total(V, V4)), (0, 1)),
+        ((1, 2), heads(product(own, V5)), (0, 1)),
+    ):
+        yield Sample("constraint", term, argument, OF_HEADS, OF_HEADS_MET, at=at)
+    for argument, whole in (((0,), heads(M5)), ((0, 1), heads(V3)), ((0,), V3), ((1, 0), heads(M5))):
+        yield Sample("constraint", whole, argument, OF_HEADS, OF_HEADS_MET, trap=True)
+    yield Sample("common factor of heads", heads(product(own, M5)), (), OF_HEADS, OF_HEADS_MET)
+    for argument, last in (((0,), M5), ((1, 0), M5), ((1, 1), V4), ((1, 2), V5)):
+        inside = Step("constraint", ((0, 1),), argument)
+        brought = derive(OF_HEADS, heads(product(own, last)), (inside,)).right
+        yield Sample("common factor of heads", brought, (), OF_HEADS, OF_HEADS_MET, trap=True)
 
 
 def proved(start: MatrixExpr, *steps: Step, hypotheses: tuple[Equation, ...] = ()) -> Theorem:
@@ -441,7 +511,7 @@ def lemma_samples() -> Iterator[Sample]:
     for index, lemma, instances in (
         (1, doubled, (X, A, product(-2, A), product(L, T2, A), Act(A, "tanh"))),
         (2, spread, (X, A, product(-2, A), product(L, T2, A), total(A, A2), heads(product(V, W2)))),
-        (3, sum_of_heads, (X, A, product(L, T2, A), total(A, A2), V)),
+        (3, sum_of_heads, (X, A, product(L, T2, A), total(A, A2), heads(V), G, groups(G))),
     ):
         for instance in instances:
             yield Sample("lemma", substitute(lemma.left, {X: instance}), (index,), given)
@@ -453,6 +523,8 @@ def lemma_samples() -> Iterator[Sample]:
     yield Sample("lemma", substitute(killed.left, {X: product(L, transposed(W))}), (0,), under, met)
     for index, term in (
         (3, heads(product(transposed(V2), V2, transposed(B)))),  # each head has a V2 of its own
+        (3, heads(product(transposed(V2), V))),
+        (3, heads(product(transposed(V2), groups(H)))),
         (1, Act(total(A, A2), "relu")),
         (1, Act(total(A, A), "tanh")),
         (2, product(A, total(B, B3))),
@@ -464,17 +536,19 @@ def lemma_samples() -> Iterator[Sample]:
 # Layers: the stream is Y (m x n) before and Y C (m x n+p) after, with E for C where it is written out.
 Y, Z, Z2 = matrix("Y", m, n), matrix("Z", m, n), matrix("Z", m, n + p)
 C, C2, E = matrix("C", n, n + p), matrix("C2", n, n + p), row(eye(n), zero(n, p))
-D, D2, D3, D4 = matrix("D", n + p, n), matrix("D2", n + p, n + p), matrix("D3", p, n), matrix("D4", p, p)
+D, D2 = matrix("D", n + p, n, (LAYERS,)), matrix("D2", n + p, n + p, (LAYERS,))
+D3, D4 = matrix("D3", p, n, (LAYERS,)), matrix("D4", p, p, (LAYERS,))
+D5, D6 = matrix("D5", n + p, n), matrix("D6", n + p, n)
 N, N2 = matrix("N", n + p, n + p), matrix("N2", n + p, n + p)
-U, U2 = matrix("U", n, n), matrix("U2", n, n)
-LAYER = (D, D2, D3, D4, U, W2)  # differ from layer to layer
+U, U2 = matrix("U", n, n, (LAYERS,)), matrix("U2", n, n)
+C3, C4 = matrix("C3", n, n + p, (LAYERS,)), matrix("C4", n, n + p, (HEADS,))  # no stream maps: each member has its own
 UNITS = (Equation(product(C, D2), product(U, C)), Equation(N, zero(n + p, n + p)))
 UNITS_MET = ((C, E), (D2, blocks([[U, zero(n, p)], [D3, D4]])), (N, zero(n + p, n + p)))
 
 
 def stack(start: MatrixExpr, layer: Layer, *inserted: Layer, stream: MatrixSymbol = Z2) -> Stack:
     """Layers[layer | inserted](start), for layers as functions of the stream."""
-    return Stack(start, stream, layer(stream), LAYER, [one(stream) for one in inserted])
+    return Stack(start, stream, layer(stream), LAYERS, [one(stream) for one in inserted])
 
 
 def padded(x: MatrixExpr) -> MatrixExpr:
@@ -482,7 +556,7 @@ def padded(x: MatrixExpr) -> MatrixExpr:
 
 
 def headed(x: MatrixExpr) -> MatrixExpr:
-    return total(zero(m, n), x, heads(product(x, W2, U)))
+    return total(zero(m, n), x, heads(product(x, W3, U)))
 
 
 def unpadded(x: MatrixExpr) -> MatrixExpr:
@@ -517,20 +591,70 @@ def elsewhere(x: MatrixExpr) -> MatrixExpr:
     return product(x, D, C2)
 
 
+def once(x: MatrixExpr) -> MatrixExpr:
+    return product(x, D5, C)
+
+
+def once_more(x: MatrixExpr) -> MatrixExpr:
+    return product(x, D6, C)
+
+
+def shifted_back(x: MatrixExpr) -> MatrixExpr:
+    return total(product(-1, x), A, zero(m, n))
+
+
+def of_layers(x: MatrixExpr) -> MatrixExpr:
+    return product(x, D, C3)
+
+
+def of_heads(x: MatrixExpr) -> MatrixExpr:
+    return product(x, heads(product(D, W3)), C4)
+
+
+def of_layers_once(x: MatrixExpr) -> MatrixExpr:
+    return product(x, D5, C3)
+
+
+def doubled(x: MatrixExpr) -> MatrixExpr:
+    return total(x, x)
+
+
+def with_x(x: MatrixExpr) -> MatrixExpr:
+    return total(x, X)
+
+
+def nested(x: MatrixExpr) -> MatrixExpr:
+    return Stack(x, A, total(A, x), LAYERS)
+
+
+NO_MAPS: Sequence[tuple[MatrixSymbol, Layer]] = ((C3, of_layers), (C3, of_layers_once), (C4, of_heads))
+
+
 def without_map() -> Iterator[Sample]:
-    lemmas = [proved(layer(X), everywhere("sum with zero")) for layer in (padded, headed, unpadded, shifted)]
-    given = Context(lemmas=tuple(lemmas), stream=X)
+    lemmas = [
+        proved(layer(X), everywhere("sum with zero")) for layer in (padded, headed, unpadded, shifted, shifted_back)
+    ]
+    more = [proved(doubled(X), everywhere("like terms")), proved(nested(X))]
+    given = Context(lemmas=(*lemmas, *more), stream=X)
     for start, stream, layers, kept in (
         (Y, X, (padded,), ()),
         (product(A, U2), Z, (padded,), ()),
         (Y, Z, (headed,), ()),
         (Y, Z, (padded, unpadded, unpadded), ()),
         (Y, Z, (padded, unpadded, shifted), (2,)),
-        (Y, X, (headed, shifted, unpadded, padded), (1, 3)),
+        (Y, X, (headed, shifted, unpadded, shifted_back), (1, 3)),
+        (Y, Z, (doubled, unpadded), ()),
     ):
         yield Sample("induction over layers", stack(start, *layers, stream=stream), (), given, kept=kept)
     for layer in (lambda x: total(x, A2), lambda x: total(x, product(x, U)), lambda x: total(x, x, zero(m, n))):
         yield Sample("induction over layers", stack(Y, layer, stream=Z), (), given, trap=True)  # no lemma is about it
+    for layers in (
+        (with_x,),  # X stands for another matrix here
+        (unpadded, with_x),
+        (nested,),  # the stream is out of reach
+        (padded, padded),  # what differs from layer to layer is in no family once it is inserted
+    ):
+        yield Sample("induction over layers", stack(Y, *layers, stream=Z), (), given, trap=True)
 
 
 def with_map() -> Iterator[Sample]:
@@ -541,17 +665,20 @@ def with_map() -> Iterator[Sample]:
         through: (),
         other: (),
         elsewhere: (),
+        once: (),
+        once_more: (),
     }
     lemmas = [proved(layer(XC), *chain, hypotheses=UNITS) for layer, chain in steps.items()]
+    lemmas += [proved(layer(product(X, own)), hypotheses=UNITS) for own, layer in NO_MAPS]
     given = Context(UNITS, tuple(lemmas), X)
     YC = product(Y, C)
     for start, layers, kept in (
         (YC, (moved,), ()),
         (YC, (moved, unit), ()),
-        (YC, (moved, unit, through), (2,)),
+        (YC, (moved, unit, once), (2,)),
         (YC, (through,), ()),
         (YC, (through, unit, unit), ()),
-        (YC, (through, through, unit, moved), (1, 3)),
+        (YC, (through, once, unit, once_more), (1, 3)),
         (product(L, T2, Y, C), (through,), ()),
     ):
         yield Sample("induction over layers", stack(start, *layers), (), given, UNITS_MET, kept=kept)
@@ -562,10 +689,19 @@ def with_map() -> Iterator[Sample]:
         stack(YC, through, elsewhere),
         stack(matrix("Y2", m, n + p), moved),
         stack(product(Y, C2), moved),
-        Stack(YC, Z2, through(Z2), (*LAYER, C)),  # every layer has a C of its own
+        *(stack(product(Y, own), layer) for own, layer in NO_MAPS),
+        stack(product(Y, C3), of_layers, of_layers_once),
+        stack(YC, through, through),  # the inserted layer has what differs from layer to layer
         stack(YC, lambda x: product(x, D2, D2)),  # no lemma is about this layer
     ):
         yield Sample("induction over layers", term, (), given, UNITS_MET, trap=True)
+
+
+def with_map_and_nothing_else() -> Iterator[Sample]:
+    lemmas = [proved(layer(product(X, C))) for layer in (through, elsewhere, once)]
+    given = Context(lemmas=tuple(lemmas), stream=X)
+    yield Sample("induction over layers", stack(product(Y, C), through, once), (), given, kept=(1,))
+    yield Sample("induction over layers", stack(product(Y, C), elsewhere), (), given, trap=True)
 
 
 def with_a_map_of_blocks() -> Iterator[Sample]:
@@ -579,8 +715,10 @@ def with_a_map_of_blocks() -> Iterator[Sample]:
 SAMPLES: tuple[Sample, ...] = (
     *plain_samples(),
     *constraint_samples(),
+    *of_heads_samples(),
     *lemma_samples(),
     *without_map(),
     *with_map(),
+    *with_map_and_nothing_else(),
     *with_a_map_of_blocks(),
 )

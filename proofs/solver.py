@@ -30,8 +30,6 @@ WORK = 2_000_000  # z3's own count of its work: the same on every machine, so th
 SECONDS = 5
 MEGABYTES = 1000
 
-Bool = z3.BoolRef
-
 
 # ---------------------------------------------------------------- queries
 
@@ -41,7 +39,7 @@ class Query:
     """A question with its name: are there real numbers that make every assertion true?"""
 
     name: str
-    assertions: tuple[Bool, ...]
+    assertions: tuple[z3.BoolRef, ...]
 
 
 @dataclass(frozen=True)
@@ -107,14 +105,14 @@ def matrix(name: str, rows: int, columns: int) -> Array:
     return np.array([[z3.Real(f"{name}[{i},{j}]") for j in range(columns)] for i in range(rows)], dtype=object)
 
 
-def differ(left: Array, right: Array) -> Bool:
+def differ(left: Array, right: Array) -> z3.BoolRef:
     """Two arrays of one shape differ somewhere.  Raises ValueError for different shapes."""
     if left.shape != right.shape:
         raise ValueError(f"found an array of shape {right.shape}, expected {left.shape}")
     return z3.Or(*(a != b for a, b in zip(left.flat, right.flat, strict=True)))
 
 
-def equal(left: Array, right: Array) -> Bool:
+def equal(left: Array, right: Array) -> z3.BoolRef:
     """Two arrays of one shape agree everywhere.  Raises ValueError for different shapes."""
     return z3.Not(differ(left, right))
 
@@ -122,7 +120,7 @@ def equal(left: Array, right: Array) -> Bool:
 # ---------------------------------------------------------------- functions on reals
 
 
-def arithmetic(facts: list[Bool]) -> Arithmetic:
+def arithmetic(facts: list[z3.BoolRef]) -> Arithmetic:
     """z3's reals as numbers for `evaluate`; what is true of the values it makes is appended to `facts`.
 
     Both sides of an equation need one arithmetic, so that equal arguments give equal values.
@@ -134,7 +132,7 @@ def arithmetic(facts: list[Bool]) -> Arithmetic:
 class _Functions:
     """The values that were made so far, so that each argument has one value."""
 
-    def __init__(self, facts: list[Bool]) -> None:
+    def __init__(self, facts: list[z3.BoolRef]) -> None:
         self.facts = facts
         self.known: dict[tuple[str, ...], list[z3.ArithRef]] = {}
         self.rows: list[tuple[list[z3.ArithRef], list[z3.ArithRef]]] = []

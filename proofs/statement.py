@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from ..symbolic.expand import Expansion
 from ..symbolic.notation import latex, text
+from ..symbolic.syntax import show
 from ..symbolic.terms import Expr
-from .check import Answer, Claim
+from ..symbolic.variant import Variant
+from .admissible import whole_sizes
+from .check import Answer
 
 
 @dataclass(frozen=True)
@@ -38,38 +42,55 @@ def listed(formulas: list[Formula]) -> Iterator[str | Formula]:
         yield item
 
 
-def plain(sentence: Sentence) -> str:
+def plain(sentence: Iterable[str | Formula]) -> str:
     """A sentence as plain text."""
     return "".join(part if isinstance(part, str) else part.text for part in sentence)
 
 
-def statement(claim: Claim) -> tuple[Sentence, ...]:
-    """For which sizes, parameters and new blocks; then what is equal."""
-    old = claim.steps[0].old
-    above: Mapping[Expr, Expr] = {grown: base for step in claim.steps for grown, base in step.above.items()}
+def statement(steps: Sequence[Expansion]) -> tuple[Sentence, ...]:
+    """What a chain of expansions claims: for which sizes, parameters and new blocks; then what is equal."""
+    old = steps[0].old
+    above: Mapping[Expr, Expr] = {grown: base for step in steps for grown, base in step.above.items()}
     sizes = [formula(size) for size in old.sizes.values()]
     grown = [equation(symbol, base, ">") for symbol, base in above.items()]
-    free = claim_sizes(claim) - set(above) - set(old.sizes.values())
+    free = claim_sizes(steps) - set(above) - set(old.sizes.values())
     sizes += [formula(size) for size in sorted(free, key=str)]
+    whole = [formula(size) for size in whole_sizes(steps)]
     lines: list[Sentence] = [
         ("For all sizes ", *listed(sizes), " at least 1", *((", ", *listed(grown)) if grown else ()), ","),
+        *([("for which ", *listed(whole), " is whole,")] if whole else []),
         ("for any number of layers and heads at least 1, all parameters and all inputs,",),
     ]
-    constraints = [equation(left, right) for step in claim.steps for left, right in step.constraints]
+    constraints = [equation(left, right) for step in steps for left, right in step.constraints]
     if constraints:
         lines.append(("for all new blocks with ", *listed(constraints), ","))
-    elif any(step.blocks for step in claim.steps):
+    elif any(step.blocks for step in steps):
         lines.append(("for all new blocks,",))
-    names = " then ".join(variant.name for variant in claim.variants)
+    names = " then ".join(step.variant.name for step in steps)
     lines.append((f"the model after {names} computes what it computed before.",))
     return tuple(lines)
 
 
-def claim_sizes(claim: Claim) -> set[Expr]:
+def claim_sizes(steps: Sequence[Expansion]) -> set[Expr]:
     """Every size symbol of the grown model and of the new blocks."""
-    shapes = [side for step in claim.steps for block in step.blocks for side in block.symbol.shape]
-    grown = [size for step in claim.steps for size in step.new.sizes.values()]
+    shapes = [side for step in steps for block in step.blocks for side in block.symbol.shape]
+    grown = [size for step in steps for size in step.new.sizes.values()]
     return {symbol for size in (*shapes, *grown) for symbol in size.free_symbols}
+
+
+def meaning(variant: Variant) -> tuple[str, ...]:
+    """What a variant does, line by line as its file says it: which variant, what grows, new blocks, rewrites."""
+    lines = [f"{variant.name}, sha256 {variant.sha256}"]
+    lines += [f"{size} grows to {show(grown)}" for size, grown in variant.grows.items()]
+    for block in variant.new.values():
+        kinds = f", {', '.join(block.kinds)}" if block.kinds else ""
+        lines.append(f"{block.name} is new: {show(block.rows)} x {show(block.columns)}{kinds}")
+    lines += [f"{name} becomes {show(entry)}" for name, entry in variant.rewrite.items()]
+    for what, added in (("head", variant.added_head), ("layer", variant.added_layer)):
+        if added is not None:
+            entries = ", ".join(f"{name} = {show(entry)}" for name, entry in added.entries.items())
+            lines.append(f"a new {what} has {entries}")
+    return tuple(lines)
 
 
 def assumptions(answer: Answer) -> tuple[Sentence, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cache
 from typing import Any
@@ -11,13 +11,15 @@ from typing import Any
 import numpy as np
 from sympy import Expr, Rational, S, exp, sqrt
 
-from ..symbolic.architecture import PRESETS, SUBLAYERS, Transformer, embedding, output, paper_model, stream
+from ..symbolic.architecture import HEADS, PRESETS, SUBLAYERS, Transformer, embedding, output, paper_model, stream
 from ..symbolic.evaluate import Arithmetic, Array, Values, evaluate
 from ..symbolic.floats import float_arithmetic
 from ..symbolic.instances import Nested, grown, level_values
 from ..symbolic.notation import latex
-from ..symbolic.terms import Act, HeadSum, MatrixExpr, Norm, Softmax, matrix, substitute, subterms, total
+from ..symbolic.terms import Act, HeadSum, MatrixExpr, Norm, Softmax, matrix, scalar, substitute, subterms, total
 from .counterexample import Counterexample
+from .goals import growth
+from .kernel import Equation
 
 READABLE = 40  # operations in an exact entry that a reader still takes in
 FLOATS = float_arithmetic()
@@ -57,22 +59,36 @@ def trace(found: Counterexample) -> Trace:
         if "added_layer" in new:
             hat_labels.insert(new["added_layer"]["position"], "the new layer")
     eps_hat = Rational(Fraction(found.eps_hat)) if found.eps_hat else S.Zero
-    model = found.steps[0].old
+    model = with_scale(found.steps[0].old, hat)
     old_values = dict(recorded(model, rational(found.instance.old), Rational(found.instance.eps), labels))
     new_values = dict(recorded(model, hat, eps_hat, hat_labels))
     keys = list(old_values) + [key for key in new_values if key not in old_values]
     order = {key: i for i, key in enumerate(new_values)}
     keys.sort(key=lambda key: order.get(key, len(order)))
-    return Trace(tuple(compared(key, old_values.get(key), new_values.get(key)) for key in keys))
+    E = stream_map(found)
+    return Trace(tuple(compared(key, old_values.get(key), new_values.get(key), E) for key in keys))
 
 
-def compared(key: Key, old: Array | None, new: Array | None) -> Value:
-    """A value in both models; a wider stream is compared with the old one and zeros beside it."""
+def stream_map(found: Counterexample) -> Array | None:
+    """The stream map of a single variant on its numbers, where it is known."""
+    if len(found.steps) != 1:
+        return None
+    step, new = found.steps[0], found.instance.new[0]
+    claim = growth(step.old, step.new, [Equation(*pair) for pair in step.constraints], step.stream_map)
+    if claim is None or claim.stream_map is None:
+        return None
+    return evaluate(claim.stream_map, level_values(found.instance.old, new), FLOATS)
+
+
+def compared(key: Key, old: Array | None, new: Array | None, E: Array | None) -> Value:
+    """A value in both models; a wider stream is compared with X E, or where E is not known with [X 0]."""
     place, formula = key
     differs = False
     if old is not None and new is not None:
         a, b = (np.array(entries, dtype=object).astype(complex).real for entries in (old, new))
-        if a.shape != b.shape and a.shape[0] == b.shape[0] and formula in stream_formulas():
+        if formula in stream_formulas() and E is not None and E.shape == (a.shape[1], b.shape[1]):
+            a = a @ E
+        elif a.shape != b.shape and a.shape[0] == b.shape[0] and formula in stream_formulas():
             a = np.pad(a, ((0, 0), (0, b.shape[1] - a.shape[1])))
         differs = a.shape == b.shape and not np.allclose(a, b, rtol=1e-9, atol=1e-9)
     return Value(place, formula, old, new, bool(differs))
@@ -88,7 +104,7 @@ def recorded(model: Transformer, nested: Nested, eps: Expr, labels: Sequence[str
     value = evaluate(embedding(model), outer, arithmetic)
     yield ("input", latex(embedding(model))), value
     for label, layer in zip(labels, nested["layers"], strict=True):
-        members = Values(members={model.layer.heads[0].bound[0].name: [level_values(head) for head in layer["heads"]]})
+        members = Values(members={HEADS: [head_values(head) for head in layer["heads"]]})
         own = outer.with_(level_values(layer)).with_(members)
         for sublayer in SUBLAYERS.values():
             f = sublayer(X, model.layer, model)
@@ -100,6 +116,23 @@ def recorded(model: Transformer, nested: Nested, eps: Expr, labels: Sequence[str
     arithmetic = arithmetic if readable(value) else FLOATS
     inside = in_arithmetic(outer.with_(Values(matrices={"X": value})), arithmetic)
     yield ("output", latex(output(X, model))), evaluate(output(X, model), inside, arithmetic)
+
+
+SCALE = scalar("scale")
+
+
+def with_scale(model: Transformer, grown_model: Nested) -> Transformer:
+    """The model with its score factor by name, where the grown one has a factor of its own."""
+    if not any("scale" in head for layer in grown_model["layers"] for head in layer["heads"]):
+        return model
+    heads = tuple(replace(family, scale=SCALE) for family in model.layer.heads)
+    return replace(model, layer=replace(model.layer, heads=heads))
+
+
+def head_values(head: Nested) -> Values:
+    """A head's matrices, sizes and score factor."""
+    found = level_values(head)
+    return found.with_(Values({"scale": head.get("scale", 1 / sqrt(found.scalars["k"]))}))
 
 
 def after(X: MatrixExpr, f: MatrixExpr) -> MatrixExpr:
@@ -120,7 +153,7 @@ def pieces(label: str, f: MatrixExpr, values: Values, arithmetic: Arithmetic) ->
     inside = values.with_(Values(matrices={"Y": Y}))
     for term in subterms(abbreviated(f)):
         if isinstance(term, HeadSum):
-            for e, member in enumerate(values.members[term.bound[0].name], 1):
+            for e, member in enumerate(values.members[term.family], 1):
                 yield from nonlinear(f"{label}, head {e}", term.arg, inside.with_(member), arithmetic)
         elif isinstance(term, Act):
             yield from nonlinear(label, term, inside, arithmetic)

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from itertools import product as combinations
 from math import erf
 from typing import Any, Literal
 
@@ -22,24 +23,25 @@ from ..symbolic.evaluate import Arithmetic, Array, Values, evaluate, exact
 from ..symbolic.notation import text
 from ..symbolic.terms import (
     Expr,
-    HeadSum,
     MatAdd,
     MatMul,
     MatrixExpr,
     MatrixSymbol,
+    Path,
     ShapeError,
     Stack,
     atoms,
     children,
+    families,
+    free,
     is_scalar,
+    path_of,
     product,
-    rebuild,
-    size,
     total,
 )
 from . import random_terms, solver
-from .kernel import FIRST_ORDER, RULES, Context, KernelError, Position, Step, apply
-from .samples import SAMPLES, Definitions, Sample
+from .kernel import FIRST_ORDER, RULES, Context, Equation, KernelError, Position, Step, apply, summands
+from .samples import GROUPS, LAYERS, SAMPLES, Definitions, Sample
 
 ROUNDING = 1e-8  # relative to the largest entry; what a wrong rule makes is off by about that entry
 WORK = 200_000  # of z3 for one sample
@@ -114,9 +116,9 @@ def summary(rule: str, seen: Sequence[Seen]) -> Validation:
 
 
 def used(sample: Sample) -> Use | None:
-    """The sample with its rule used on the whole term; None where the kernel refuses."""
+    """The sample with its rule used; None where the kernel refuses."""
     try:
-        after = apply(sample.context, sample.term, Step(sample.rule, ((),), sample.argument))
+        after = apply(sample.context, sample.term, Step(sample.rule, (sample.at,), sample.argument))
     except (KernelError, ShapeError):
         return None
     return Use(sample.rule, sample.term, after, sample.context, sample.met, sample.kept)
@@ -145,15 +147,18 @@ def on_random_terms(rules: Collection[str], seed: int, terms: int) -> Iterator[S
             yield from (on_numbers(use, "random", rng) for use in uses(rule, term, places))
 
 
+Place = tuple[Position, Expr]  # a part of a term
+
+
 def ran_into(error: Exception, term: Expr) -> str:
     return f"the rule runs into an error on {text(term)}: {type(error).__name__}: {error}"
 
 
-def uses(rule: str, term: MatrixExpr, places: Sequence[tuple[Position, Expr]]) -> Iterator[Use]:
+def uses(rule: str, term: MatrixExpr, places: Sequence[Place]) -> Iterator[Use]:
     """Every way to use a rule once, anywhere in a random term; where it runs into an error it makes nothing."""
     context, met = random_terms.CONTEXT, random_terms.MET
     for argument in arguments(rule, context):
-        for position, subterm in places:
+        for position, subterm in fitting(rule, context, argument, places):
             try:
                 if RULES[rule](context, subterm, argument) is None:
                     continue
@@ -163,7 +168,15 @@ def uses(rule: str, term: MatrixExpr, places: Sequence[tuple[Position, Expr]]) -
             yield Use(rule, term, after, context, met)
 
 
-def positions(term: Expr) -> Iterator[tuple[Position, Expr]]:
+def fitting(rule: str, context: Context, argument: tuple[int, ...], places: Sequence[Place]) -> Sequence[Place]:
+    """The places where a constraint fits by its shape; for other rules all of them."""
+    if rule != "constraint":
+        return places
+    shape = context.hypotheses[argument[0]].left.shape
+    return [place for place in places if place[1].shape in (shape, shape[::-1])]
+
+
+def positions(term: Expr) -> Iterator[Place]:
     """Every sub-term and every run of factors or summands, with its position."""
     yield (), term
     parts = children(term)
@@ -183,8 +196,7 @@ def arguments(rule: str, context: Context) -> Iterator[tuple[int, ...]]:
         yield from ((i,) for i in range(len(context.lemmas)))
     elif rule == "constraint":
         for i, equation in enumerate(context.hypotheses):
-            terms = len(equation.left.args) if isinstance(equation.left, MatAdd) else 1
-            yield from ((i,), *((i, j) for j in range(terms)))
+            yield from ((i,), *((i, j) for j in range(len(summands(equation)))))
     else:
         yield ()
 
@@ -194,72 +206,116 @@ def arguments(rule: str, context: Context) -> Iterator[tuple[int, ...]]:
 
 @dataclass(frozen=True)
 class Draw:
-    """How symbols get values: sizes at most `largest` (or all 2), and at least `fewest` heads and layers."""
+    """How symbols get values: sizes at most `largest` (or all 2), and the number of members of a family."""
 
     rng: np.random.Generator
-    fewest: int
     largest: int
     alike: bool  # then m - n is zero, and blocks can be swapped
+    count: Callable[[str], int]
     entries: Callable[[str, int, int], Array]  # a matrix by its name and shape
     arithmetic: Arithmetic
 
-    def count(self) -> int:
-        return int(self.rng.integers(self.fewest, self.largest + 1))
+
+Chosen = Mapping[str, int]  # which member of a family is meant, where one is
 
 
-@dataclass(frozen=True)
+class Members(Sequence[Any]):
+    """Members that are made when they are asked for: families nest in any order, and within themselves."""
+
+    def __init__(self, length: int, make: Callable[[int], Any]) -> None:
+        self.length, self.make = length, make
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: Any) -> Any:
+        if index >= self.length:
+            raise IndexError(index)
+        return self.make(index)
+
+
+@dataclass(frozen=True, eq=False)
 class World:
-    """Values of all symbols of a use, and the levels at which its hypotheses hold: the model, a layer, a head."""
+    """Values of all symbols of a use, drawn or, for those that `met` defines, computed.
 
-    values: Values
-    levels: tuple[Values, ...]
+    A matrix has a value for every choice of a member of each of its families.  Where none is chosen, the matrix is free
+    and has one more value, for which the hypotheses hold too.
+    """
+
+    draw: Draw
+    scalars: Mapping[str, Expr]
+    owners: Mapping[MatrixSymbol, Path]  # of every matrix
+    counts: Mapping[str, int]
+    met: Mapping[MatrixSymbol, MatrixExpr]
+    order: Sequence[int]  # of the layers: 0 for one of the family, i for the i-th inserted
+    drawn: dict[str, Array] = field(default_factory=dict)
+    known: dict[tuple[tuple[str, int], ...], Values] = field(default_factory=dict, init=False)
+
+    def values(self, chosen: Chosen) -> Values:
+        """What the symbols are where some members are chosen; what the model has once is as in the model."""
+        key = tuple(sorted(chosen.items()))
+        if key not in self.known:
+            own = {s.name: self.matrix(s, chosen) for s, path in self.owners.items() if path or not chosen}
+            inner = {family: self.members(family, chosen) for family in self.counts}
+            layers = Members(len(self.order), lambda i: self.layer(i, chosen))
+            self.known[key] = Values(self.scalars, own, inner, layers)
+        return self.known[key]
+
+    def members(self, family: str, chosen: Chosen) -> Members:
+        return Members(self.counts[family], lambda i: self.values({**chosen, family: i}))
+
+    def layer(self, index: int, chosen: Chosen) -> tuple[int, Values]:
+        before = self.order[:index].count(0)
+        which = self.order[index]
+        return which, Values() if which else self.values({**chosen, LAYERS: before})
+
+    def matrix(self, symbol: MatrixSymbol, chosen: Chosen) -> Array:
+        own = {family: chosen[family] for family in self.owners[symbol] if family in chosen}
+        name = symbol.name + "".join(f".{family}{i}" for family, i in own.items())
+        if name not in self.drawn:
+            self.drawn[name] = self.computed(self.met[symbol], own) if symbol in self.met else self.fresh(symbol, name)
+        return self.drawn[name]
+
+    def fresh(self, symbol: MatrixSymbol, name: str) -> Array:
+        rows, columns = (int(exact(side, Values(self.scalars))) for side in symbol.shape)
+        return self.draw.entries(name, rows, columns)
+
+    def computed(self, definition: MatrixExpr, chosen: Chosen) -> Array:
+        """What a definition without sums over heads is."""
+        parts = {symbol.name: self.matrix(symbol, chosen) for symbol in atoms(definition)}
+        return evaluate(definition, Values(self.scalars, parts), self.draw.arithmetic)
+
+    def places(self, equation: Equation) -> Iterator[Values]:
+        """Where a hypothesis holds: for every choice of the members that are free in it."""
+        sides = (equation.left, equation.right)
+        own = [family for family in self.counts if any(free(side, family) for side in sides)]
+        for choice in combinations(*((None, *range(self.counts[family])) for family in own)):
+            chosen = {family: i for family, i in zip(own, choice, strict=True) if i is not None}
+            yield self.values({}).with_(self.values(chosen))
 
 
 def world(use: Use, draw: Draw) -> World:
-    """Everything drawn that a use speaks of; what `met` defines is computed, at every level."""
+    """Everything drawn that a use speaks of."""
     sides = [side for h in use.context.hypotheses for side in (h.left, h.right)]
     names = [names_in(term) for term in (use.before, use.after, *sides, *(term for pair in use.met for term in pair))]
-    symbols, scalars, of_heads, of_layers = (set[Any]().union(*group) for group in zip(*names, strict=True))
-
-    def matrices(names: Iterable[MatrixSymbol], tag: str, outer: Values) -> Values:
-        own = {s.name: draw.entries(s.name + tag, *shape(s, outer)) for s in sorted(names, key=str)}
-        for symbol, definition in use.met:
-            if symbol.name in own:
-                own[symbol.name] = evaluate(definition, outer.with_(Values(matrices=own)), draw.arithmetic)
-        return Values(matrices=own)
-
-    def family(names: Iterable[MatrixSymbol], tag: str, outer: Values) -> Values:
-        """The heads of the model or of a layer: each has its own `names`."""
-        members = [matrices(names, f"{tag}.{e}", outer) for e in range(draw.count())]
-        return Values({"E": sympify(len(members))}, {}, {name.name: members for name in names})
-
-    sizes = Values(drawn_scalars(scalars, draw))
-    model = sizes.with_(matrices(symbols, "", sizes))
-    model = model.with_(family(of_heads, "", model))
-    layers = []
-    for i in range(draw.count() if use.before.has(Stack) else 0):
-        own = matrices(of_layers, f"@{i}", model)
-        layers.append(own.with_(family(of_heads & of_layers, f"@{i}", model.with_(own))))
-    within = [model, *(model.with_(layer) for layer in layers)]
-    heads = [level.with_(head) for level in within for head in next(iter(level.members.values()), ())]
-    return World(model.with_(Values(layers=order(layers, inserted(use.before), draw.rng))), (*within, *heads))
+    symbols, scalars, named = (set[Any]().union(*group) for group in zip(*names, strict=True))
+    counts = {family: draw.count(family) for family in sorted(named)}
+    layers = counts[LAYERS] if use.before.has(Stack) else 0
+    found = tuple(order(layers, inserted(use.before), draw.rng))
+    paths = {symbol: path_of(symbol) for symbol in sorted(symbols, key=str)}
+    return World(draw, drawn_scalars(scalars, draw), paths, counts, dict(use.met), found)
 
 
-Names = tuple[frozenset[MatrixSymbol], frozenset[Symbol], frozenset[MatrixSymbol], frozenset[MatrixSymbol]]
+Names = tuple[frozenset[MatrixSymbol], frozenset[Symbol], frozenset[str]]
 
 
 @lru_cache(maxsize=2000)
 def names_in(term: Expr) -> Names:
-    """The matrices, sizes and other scalars of a term, and what its sums over heads and its layers bind."""
+    """The matrices of a term, its sizes and other scalars, and its families."""
     matrices = atoms(term)
     scalars = term.free_symbols.union(*(side.free_symbols for symbol in matrices for side in symbol.shape))
-    of_heads, of_layers = ({n for node in term.atoms(kind) for n in node.bound} for kind in (HeadSum, Stack))
     plain = (symbol for symbol in scalars if isinstance(symbol, Symbol))
-    return frozenset(matrices), frozenset(plain), frozenset(of_heads), frozenset(of_layers)
-
-
-def shape(symbol: MatrixSymbol, values: Values) -> tuple[int, int]:
-    return int(exact(symbol.rows, values)), int(exact(symbol.cols, values))
+    return frozenset(matrices), frozenset(plain), frozenset(families(term).union(*map(path_of, matrices)))
 
 
 def drawn_scalars(symbols: Iterable[Symbol], draw: Draw) -> dict[str, Expr]:
@@ -272,11 +328,11 @@ def drawn_scalars(symbols: Iterable[Symbol], draw: Draw) -> dict[str, Expr]:
     return found | {FIRST_ORDER.name: FIRST_ORDER}
 
 
-def order(layers: Sequence[Values], extra: int, rng: np.random.Generator) -> list[tuple[int, Values]]:
+def order(layers: int, extra: int, rng: np.random.Generator) -> list[int]:
     """The layers of the family with each inserted one somewhere between them."""
-    found = [(0, layer) for layer in layers]
+    found = [0] * layers
     for which in range(1, extra + 1):
-        found.insert(int(rng.integers(len(found) + 1)), (which, Values()))
+        found.insert(int(rng.integers(len(found) + 1)), which)
     return found
 
 
@@ -284,20 +340,12 @@ def inserted(term: Expr) -> int:
     return max((len(stack.inserted) for stack in term.atoms(Stack)), default=0)
 
 
-def both(use: Use, values: Values, arithmetic: Arithmetic) -> Iterator[Array]:
+def both(use: Use, found: World, arithmetic: Arithmetic) -> Iterator[Array]:
     """The values before and after."""
     places = {0: 0, **{which: i for i, which in enumerate(use.kept, 1)}}
-    kept = [(places[which], own) for which, own in values.layers if which in places]
-    for term, layers in ((use.before, values.layers), (use.after, kept)):
-        yield evaluate(counted(term), replace(values, layers=layers), arithmetic)
-
-
-def counted(term: Expr) -> Expr:
-    """The term with a sum over heads of what all heads share as so many times it."""
-    if not term.has(HeadSum):
-        return term
-    term = rebuild(term, [counted(part) for part in children(term)]) if children(term) else term
-    return product(size("E"), term.arg) if isinstance(term, HeadSum) and not term.bound else term
+    kept = replace(found, order=tuple(places[which] for which in found.order if which in places))
+    yield evaluate(use.before, found.values({}), arithmetic)
+    yield evaluate(use.after, kept.values({}), arithmetic)
 
 
 # ---------------------------------------------------------------- random numbers
@@ -349,11 +397,14 @@ def on_numbers(use: Use, how: Literal["numbers", "random"], rng: np.random.Gener
     def entries(name: str, rows: int, columns: int) -> Array:
         return rng.standard_normal((rows, columns)) + STEP * 1j * rng.standard_normal((rows, columns))
 
+    def count(family: str) -> int:
+        return int(rng.integers(1, 4))
+
     try:
         with np.errstate(all="ignore"):
-            found = world(use, Draw(rng, 1, 3, alike, entries, NUMBERS))
+            found = world(use, Draw(rng, 3, alike, count, entries, NUMBERS))
             check_hypotheses(use, found)
-            before, after = both(use, found.values, NUMBERS)
+            before, after = both(use, found, NUMBERS)
     except FAULTS as error:
         return Seen(use.rule, how, "wrong", f"{use}, which has no value: {type(error).__name__}: {error}")
     if not np.isfinite(before).all():
@@ -362,7 +413,7 @@ def on_numbers(use: Use, how: Literal["numbers", "random"], rng: np.random.Gener
         return Seen(use.rule, how, "wrong", f"{use}, of shape {after.shape} instead of {before.shape}")
     if off(before, after) <= ROUNDING:  # never so where one of them is not a number
         return Seen(use.rule, how, "equal")
-    sizes = ", ".join(f"{name} = {number}" for name, number in found.values.scalars.items())
+    sizes = ", ".join(f"{name} = {number}" for name, number in found.scalars.items())
     return Seen(use.rule, how, "wrong", f"{use}, which is off by {off(before, after):.2g} at {sizes}")
 
 
@@ -375,8 +426,8 @@ def off(before: Array, after: Array) -> float:
 def check_hypotheses(use: Use, found: World) -> None:
     """Raises ValueError where a hypothesis does not hold: the sample would show nothing."""
     for equation in use.context.hypotheses:
-        for level in found.levels:
-            if not off(*(evaluate(side, level, NUMBERS) for side in (equation.left, equation.right))) <= ROUNDING:
+        for place in found.places(equation):
+            if not off(*(evaluate(side, place, NUMBERS) for side in (equation.left, equation.right))) <= ROUNDING:
                 raise ValueError(f"the values do not meet {text(equation.left)} = {text(equation.right)}")
 
 
@@ -405,15 +456,20 @@ def asked(use: Use, rng: np.random.Generator) -> Seen:
     return Seen(use.rule, "z3", "unknown")
 
 
+def few(family: str) -> int:
+    """Two heads and two layers, and another number of groups."""
+    return 3 if family == GROUPS else 2
+
+
 def query(use: Use, rng: np.random.Generator, alike: bool) -> solver.Query:
     """Are there matrices that meet the hypotheses and have another value after than before?"""
     facts: list[solver.Bool] = []
     arithmetic = solver.arithmetic(facts)
-    found = world(replace(use, met=()), Draw(rng, 2, 2, alike, solver.matrix, arithmetic))
+    found = world(replace(use, met=()), Draw(rng, 2, alike, few, solver.matrix, arithmetic))
     hypotheses = [
-        solver.equal(*(evaluate(side, level, arithmetic) for side in (equation.left, equation.right)))
+        solver.equal(*(evaluate(side, place, arithmetic) for side in (equation.left, equation.right)))
         for equation in use.context.hypotheses
-        for level in found.levels
+        for place in found.places(equation)
     ]
-    before, after = both(use, found.values, arithmetic)
+    before, after = both(use, found, arithmetic)
     return solver.Query(use.rule, (*hypotheses, solver.differ(before, after), *facts))

@@ -11,6 +11,7 @@ import numpy as np
 from ..proofs.check import Answer, Claim
 from ..proofs.counterexample import Counterexample
 from ..proofs.experiment import Outcome
+from ..proofs.liveness import Liveness
 from ..proofs.statement import assumptions, plain, statement
 from ..proofs.trace import Trace, trace
 from ..symbolic.notation import latex, text
@@ -20,8 +21,11 @@ FORMAT = "growproof answer 1"
 Json = dict[str, Any]
 
 
-def answer_json(answer: Answer, outcomes: tuple[Outcome, ...], seconds: float) -> Json:
-    """The fields of `check --json`; those of methods that this version does not have are empty."""
+def answer_json(answer: Answer, outcomes: tuple[Outcome, ...], learns: Liveness | None, seconds: float) -> Json:
+    """The fields of `check --json`; those of methods that this version does not have are empty.
+
+    What learns is known of a single proved variant.
+    """
     claim = final_claim(answer)
     return {
         "format": FORMAT,
@@ -29,7 +33,7 @@ def answer_json(answer: Answer, outcomes: tuple[Outcome, ...], seconds: float) -
         "variants": [{"name": v.name, "source": v.source, "sha256": v.sha256} for v in answer.variants],
         "architecture": answer.preset.name,
         "verdict": answer.verdict,
-        "statement": " ".join(plain(line) for line in statement(claim)),
+        "statement": " ".join(plain(line) for line in statement(answer.steps)),
         "assumptions": [plain(line) for line in assumptions(answer)],
         "proved_by": proved_by(answer),
         "derivation": [
@@ -43,7 +47,8 @@ def answer_json(answer: Answer, outcomes: tuple[Outcome, ...], seconds: float) -
         "residual": [f"{latex(left)} = {latex(right)}" for left, right in answer.residual],
         "repairs": [],
         "solved": {},
-        "liveness": {},
+        "liveness": dict(learns.first) if learns is not None else {},
+        "liveness_undecided": list(learns.undecided) if learns is not None else [],
         "numeric": [
             {
                 "dtype": found.dtype,
@@ -173,7 +178,7 @@ def answer_text(answer: Answer, outcomes: tuple[Outcome, ...]) -> Iterator[str]:
         yield from counterexample_text(answer.counterexample, trace(answer.counterexample))
         return
     if answer.verdict == "proved":
-        for line in statement(final_claim(answer)):
+        for line in statement(answer.steps):
             yield f"  {plain(line)}"
         yield from derivation_text(answer)
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import sys
@@ -88,6 +89,9 @@ def vocabulary(text: str) -> tuple[str, ...]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit status: 0 proved, 1 refuted or failed, 2 unusable input, 3 undecided."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that cannot show a name still gets an answer
     try:
         chosen = parser().parse_args(given)
         status: int = chosen.run(chosen)
@@ -139,7 +143,9 @@ def run_report(chosen: argparse.Namespace) -> int:
 def run_check(chosen: argparse.Namespace) -> int:
     from ..api import check
     from ..proofs.experiment import experiment
+    from ..proofs.liveness import liveness
     from .answers import answer_json, answer_text
+    from .initialiser import liveness_text
     from .outputs import outputs
 
     start = time.perf_counter()
@@ -147,12 +153,13 @@ def run_check(chosen: argparse.Namespace) -> int:
         answer = check(*chosen.variants, architecture=chosen.architecture, seed=chosen.seed)
         proved = answer.verdict == "proved"
         outcomes = experiment([claim.steps[0] for claim in answer.parts], chosen.seed) if proved else ()
+        learns = liveness(answer.parts[0], seed=chosen.seed) if proved and len(answer.parts) == 1 else None
         seconds = time.perf_counter() - start
         write(answer, outcomes, seconds, chosen.seed)
-    notes = list(answer_text(answer, outcomes))
+    notes = [*answer_text(answer, outcomes), *(liveness_text(learns) if learns is not None else ())]
     if chosen.certificate is not None and not proved:
         notes.append(f"  no certificate was written: there is none for what is {answer.verdict}")
-    found = answer_json(answer, outcomes, seconds) if chosen.json else {}
+    found = answer_json(answer, outcomes, learns, seconds) if chosen.json else {}
     show(chosen, found, notes)
     return EXIT[answer.verdict]
 
@@ -170,10 +177,8 @@ def run_verify(chosen: argparse.Namespace) -> int:
     from .verification import verify_file
 
     results = verify_file(chosen.file)
-    lines = [f"holds: {line}" for result in results for line in result.statements]
-    lines += [f"fails: {result.error}" for result in results if result.error is not None]
-    found = [{"holds": r.error is None, "statements": list(r.statements), "error": r.error} for r in results]
-    show(chosen, {"certificates": found}, lines)
+    lines = [line for result in results for line in result.lines()]
+    show(chosen, {"certificates": [result.as_json() for result in results]}, lines)
     return PROVED if all(result.error is None for result in results) else REFUTED
 
 

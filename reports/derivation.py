@@ -9,7 +9,7 @@ from sympy.core.symbol import Str
 
 from ..proofs.check import Claim
 from ..proofs.goals import Goal, Proved, context_of
-from ..proofs.kernel import Context, Step, apply, instance_of, solved
+from ..proofs.kernel import Context, Step, apply, instance_of
 from ..proofs.statement import Formula, Sentence, equation
 from ..symbolic.architecture import SUBLAYERS, stream
 from ..symbolic.notation import latex, text
@@ -91,10 +91,9 @@ def reason(context: Context, step: Step, used: Sequence[str]) -> Sentence:
     if step.rule == "lemma":
         return (f"the goal: {used[step.argument[0]]}",)
     if step.rule == "constraint":
-        index, *form = step.argument
+        index = step.argument[0]
         hypothesis = context.hypotheses[index]
-        oriented = solved(hypothesis, *form) if form else hypothesis
-        return (equation(hypothesis.left, hypothesis.right),) if oriented else ()
+        return (equation(hypothesis.left, hypothesis.right),)
     return (f"in {len(step.positions)} places",) if len(step.positions) > 1 else ()
 
 
@@ -162,7 +161,7 @@ def by_name(term: Expr, names: Names) -> Expr:
         return by_name_in_sum(term, names)
     if isinstance(term, Stack):
         start, body = by_name(term.arg, names), by_name(term.body, names)
-        return Stack(start, term.stream, body, term.bound, [by_name(layer, names) for layer in term.inserted])
+        return Stack(start, term.stream, body, term.family, [by_name(layer, names) for layer in term.inserted])
     parts = children(term)
     return rebuild(term, [by_name(part, names) for part in parts]) if parts else term
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ..proofs.constraints import Constraints
@@ -10,9 +10,9 @@ from ..proofs.cross import Second
 from ..proofs.kernel import Equation
 from ..proofs.lattice import Subset
 from ..proofs.liveness import Liveness
-from ..proofs.statement import Formula, Sentence, equation, formula, plain
+from ..proofs.statement import Formula, Sentence, equation, formula, listed, plain
 from ..proofs.weakest import Condition, Necessary
-from ..symbolic.notation import latex
+from ..symbolic.notation import latex, name_latex
 from ..symbolic.terms import (
     Expr,
     MatMul,
@@ -129,15 +129,24 @@ def normalised(X: MatrixExpr) -> MatrixSymbol:
 
 def necessity_sentence(condition: Condition) -> Sentence:
     """Where z3 finds nothing weaker, with the sizes."""
-    places = "; ".join(sizes_text(found) for found in condition.necessary)
     if condition.is_necessary:
-        return (f"nothing weaker at {places} (z3)",)
-    said = ", ".join(f"{found.answer.verdict} at {sizes_text(found)}" for found in condition.necessary)
-    return (f"not decided: z3 says {said}",)
+        return ("nothing weaker (z3) at ", *places(condition.necessary))
+    said = "; ".join(f"{found.answer.verdict} at {plain(sizes_sentence(found.sizes))}" for found in condition.necessary)
+    return (f"whether something weaker does is not decided (z3: {said})",)
 
 
-def sizes_text(found: Necessary) -> str:
-    return ", ".join(f"{name} = {size}" for name, size in found.sizes.items())
+def places(found: Sequence[Necessary]) -> Iterator[str | Formula]:
+    """The sizes that the places share, and then those in which they differ."""
+    shared = {name: n for name, n in found[0].sizes.items() if all(one.sizes[name] == n for one in found)}
+    yield from sizes_sentence(shared)
+    for i, one in enumerate(found):
+        yield " and with " if i else ", with "
+        yield from sizes_sentence({name: n for name, n in one.sizes.items() if name not in shared})
+
+
+def sizes_sentence(sizes: Mapping[str, int]) -> Iterator[str | Formula]:
+    """s = 2, h = 1, ..."""
+    return listed([Formula(f"{name} = {n}", f"{name_latex(name)} = {n}") for name, n in sizes.items()])
 
 
 ENOUGH = {True: "sufficient", False: "not proved sufficient"}

@@ -46,7 +46,7 @@ def section(
         source="; ".join(dict.fromkeys(variant.source for variant in answer.variants)),
         description=answer.variants[0].description if len(answer.variants) == 1 else how(answer),
         verdict=answer.verdict,
-        statement=tuple(text_of(line) for line in statement(claim)) if proved else (),
+        statement=tuple(text_of(line) for line in statement(answer.steps)) if proved else (),
         assumptions=tuple(text_of(line) for line in assumptions(answer)),
         pictures=tuple(pictures(claim.steps[0])) if len(claim.steps) == 1 else (),
         goals=tuple(goal_of(chain) for chain in chains(claim)) if proved else (),
@@ -143,7 +143,7 @@ def shown(found: Counterexample) -> Shown:
         ),
         original=matrix_latex(end.original),
         expanded=matrix_latex(end.expanded),
-        difference=f"The outputs differ by {found.replay.max_abs:.3g}. Every matrix that is not listed is zero.",
+        difference=f"The outputs differ by {found.replay.max_abs:.3g}.",
         first_divergence=divergence,
         replay=(
             f"Replayed in numpy (float64) on both full models: largest difference {found.replay.max_abs:.3g}, "

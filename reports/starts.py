@@ -16,6 +16,7 @@ from .initialiser import (
     NORMALISED,
     condition_latex,
     necessity_sentence,
+    sizes_sentence,
     verdict_text,
 )
 from .sections import constraint_of, shown, text_of
@@ -49,13 +50,16 @@ def initialiser(found: Constraints, standstill: Mapping[str, Sorted] | None) -> 
 
 def bounded_text(found: Bounded) -> Text:
     """What z3 says about the constraints at small sizes."""
-    sizes = ", ".join(f"{name} = {size}" for name, size in found.sizes.items())
-    broken = "no numbers meet them and break a square" if found.sufficient else "not every square is decided"
+    sizes = text_of(tuple(sizes_sentence(found.sizes)))
+    broken = "no numbers that meet them break a square" if found.sufficient else "not every square is closed"
     free: list[str | Math] = []
     for name in found.free:
         free += [", "] * bool(free) + [Math(name_latex(name))]
-    rest = ("they leave ", *free, " free to be other than zero") if free else ("they force every new block to zero",)
-    return (f"z3 at {sizes}: {broken}; ", *(rest if found.nonzero else ("there is no new block",)), ".")
+    rest: tuple[str | Math, ...] = ("they force every new block to zero",)
+    if free:
+        rest = ("they leave ", *free, " free to be other than zero")
+    rest = rest if found.nonzero else ("there is no new block",)
+    return ("At ", *as_parts(sizes), f" z3 says: {broken}; ", *rest, ".")
 
 
 def chosen(found: Constraints, subset: Subset) -> Text:

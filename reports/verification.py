@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
-from ..proofs.certificate import CertificateError, verify
+from ..proofs.certificate import CertificateError, Held, verify
 from ..symbolic.errors import VariantError
 from .embedded import certificates
 
@@ -17,8 +19,23 @@ LARGEST_FILE = 200_000_000
 class Verified:
     """What one certificate proves, or why it does not hold."""
 
-    statements: tuple[str, ...]
-    error: str | None
+    held: Held | None
+    error: str | None = None
+
+    def lines(self) -> Iterator[str]:
+        """The statement first, then everything that it speaks of."""
+        if self.held is None:
+            yield f"fails: {self.error}"
+            return
+        yield f"holds: {self.held.statement}"
+        yield f"  architecture: {self.held.architecture}"
+        yield from (f"  assuming: {line}" for line in self.held.assumptions)
+        for first, *rest in self.held.variants:
+            yield f"  {first}"
+            yield from (f"    {line}" for line in rest)
+
+    def as_json(self) -> dict[str, Any]:
+        return {"holds": self.held is not None, "error": self.error, **(asdict(self.held) if self.held else {})}
 
 
 def verify_file(path: Path) -> list[Verified]:
@@ -50,6 +67,6 @@ def verified(text: str, path: Path) -> Verified:
         reason = getattr(error, "msg", str(error))
         raise VariantError("not valid JSON", str(path), line, column, reason, "a certificate") from None
     try:
-        return Verified(verify(found), None)
+        return Verified(verify(found))
     except CertificateError as error:
-        return Verified((), str(error))
+        return Verified(None, str(error))

@@ -18,6 +18,7 @@ from .terms import (
     MatrixExpr,
     MatrixSymbol,
     Norm,
+    Path,
     Softmax,
     Stack,
     Symbol,
@@ -60,6 +61,7 @@ PARAMETERS = (
 PARAMETER = {parameter.name: parameter for parameter in PARAMETERS}
 SIZES = ("s", "h", "p", "k", "v", "o")
 SCOPES = ("model", "layer", "head")
+LAYERS, HEADS = "layers", "heads"  # the families of the old model
 
 
 @dataclass(frozen=True)
@@ -83,22 +85,22 @@ PRESETS = {
 
 @dataclass(frozen=True)
 class Heads:
-    """A family of heads (or one head): its matrices, its score factor, and what differs from head to head."""
+    """A family of heads (or one head): its matrices, its score factor, and the path of what each head has."""
 
     label: str
     weights: Mapping[str, MatrixExpr]
     scale: Expr
-    bound: tuple[MatrixSymbol, ...]  # empty for a single head
+    path: Path  # longer than its layer's by the family's name; the layer's own for a single head
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer: its own matrices, its families of heads, and what differs from layer to layer."""
+    """A layer: its own matrices, its families of heads, and the path of what each layer has."""
 
     label: str
     weights: Mapping[str, MatrixExpr]
     heads: tuple[Heads, ...]
-    bound: tuple[MatrixSymbol, ...] = ()
+    path: Path = ()  # the generic layer is of the family of layers, an inserted one is not
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,12 @@ class Transformer:
     inserted: tuple[Layer, ...] = ()
     eps: Expr = field(default_factory=lambda: product(0))
     sizes: Mapping[str, Expr] = field(default_factory=dict)
+
+    @property
+    def has_own_scale(self) -> bool:
+        """Whether a score factor is not the one that the architecture gives its k."""
+        layers = (self.layer, *self.inserted)
+        return any(heads.scale != 1 / sqrt(self.sizes["k"]) for layer in layers for heads in layer.heads)
 
 
 # ---------------------------------------------------------------- the forward pass
@@ -130,7 +138,8 @@ def head(X: MatrixExpr, heads: Heads) -> MatrixExpr:
 
 def mha(X: MatrixExpr, layer: Layer) -> MatrixExpr:
     """The sum of all heads  (equation 4); a family contributes sum_e, a single head itself."""
-    return total(*(HeadSum(head(X, heads), heads.bound) if heads.bound else head(X, heads) for heads in layer.heads))
+    families = [(head(X, heads), heads.path[len(layer.path) :]) for heads in layer.heads]
+    return total(*(HeadSum(one, *family) if family else one for one, family in families))
 
 
 def mlp(X: MatrixExpr, layer: Layer, model: Transformer) -> MatrixExpr:
@@ -175,7 +184,7 @@ def transformer(model: Transformer) -> MatrixExpr:
     X = stream(model)
     inserted = [transformer_layer(X, layer, model) for layer in model.inserted]
     body = transformer_layer(X, model.layer, model)
-    return output(Stack(embedding(model), X, body, model.layer.bound, inserted), model)
+    return output(Stack(embedding(model), X, body, LAYERS, inserted), model)
 
 
 # ---------------------------------------------------------------- the generic model
@@ -190,10 +199,10 @@ def paper_model(preset: Preset) -> Transformer:
     """The old model: every parameter a symbol, every size a symbol."""
     sizes: dict[str, Symbol] = {name: size(name) for name in SIZES}
 
-    def symbols(scope: str) -> dict[str, MatrixSymbol]:
-        return {q.name: matrix(q.name, sizes.get(q.rows, 1), sizes[q.columns]) for q in PARAMETERS if q.scope == scope}
+    def symbols(scope: str, path: Path) -> dict[str, MatrixSymbol]:
+        found = (q for q in PARAMETERS if q.scope == scope)
+        return {q.name: matrix(q.name, sizes.get(q.rows, 1), sizes[q.columns], path) for q in found}
 
-    of_head, of_layer = symbols("head"), symbols("layer")
-    heads = Heads("", of_head, 1 / sqrt(sizes["k"]), tuple(of_head.values()))
-    layer = Layer("", of_layer, (heads,), (*of_layer.values(), *of_head.values()))
-    return Transformer(preset, symbols("model"), layer, (), preset.eps, sizes)
+    heads = Heads("", symbols("head", (LAYERS, HEADS)), 1 / sqrt(sizes["k"]), (LAYERS, HEADS))
+    layer = Layer("", symbols("layer", (LAYERS,)), (heads,), (LAYERS,))
+    return Transformer(preset, symbols("model", ()), layer, (), preset.eps, sizes)

@@ -41,6 +41,13 @@ from .terms import (
 Array = np.ndarray[Any, Any]
 
 
+LARGEST_SIZE = 1000  # of a matrix on numbers
+
+
+class SizeError(ValueError):
+    """A size that is not a whole number from 1, or too large for numbers."""
+
+
 @dataclass(frozen=True)
 class Arithmetic:
     """A kind of number: how to make one from an exact scalar, and what the nonlinear functions are."""
@@ -54,7 +61,7 @@ class Arithmetic:
 
 @dataclass(frozen=True)
 class Values:
-    """What symbols are: sizes, scalars and matrices by name; families of heads and layers by their first name."""
+    """What symbols are: sizes, scalars and matrices by name; families of heads by name, layers in order."""
 
     scalars: Mapping[str, Any] = field(default_factory=dict)
     matrices: Mapping[str, Array] = field(default_factory=dict)
@@ -72,13 +79,13 @@ class Values:
 
 
 def evaluate(term: Expr, values: Values, arithmetic: Arithmetic) -> Array:
-    """The array that a term is, for these values.  Raises KeyError for a symbol without a value."""
+    """The array that a term is, for these values.
+
+    Raises KeyError for a symbol without a value, and SizeError for a size that is no whole number.
+    """
 
     def number(scalar: Expr) -> Any:
         return arithmetic.number(exact(scalar, values))
-
-    def whole(scalar: Expr) -> int:
-        return int(exact(scalar, values))
 
     def filled(entries: Array) -> Array:
         """An array of zeros and ones in the arithmetic's own numbers."""
@@ -101,9 +108,9 @@ def evaluate(term: Expr, values: Values, arithmetic: Arithmetic) -> Array:
                 return values.matrices[term.name]
             case ZeroMatrix() | OneMatrix():
                 full = np.zeros if isinstance(term, ZeroMatrix) else np.ones
-                return filled(full((whole(term.rows), whole(term.cols))))
+                return filled(full((whole(term.rows, values), whole(term.cols, values))))
             case Identity():
-                return filled(np.eye(whole(term.rows)))
+                return filled(np.eye(whole(term.rows, values)))
             case MatAdd():
                 return reduce(np.add, map(value, term.args))
             case MatMul():
@@ -131,7 +138,7 @@ def evaluate(term: Expr, values: Values, arithmetic: Arithmetic) -> Array:
             case Kron():
                 return np.kron(value(term.args[0]), value(term.args[1]))
             case HeadSum():
-                members = values.members[term.bound[0].name]
+                members = values.members[term.family]
                 return reduce(np.add, [evaluate(term.arg, values.with_(member), arithmetic) for member in members])
             case Stack():
                 X = value(term.arg)
@@ -147,7 +154,15 @@ def evaluate(term: Expr, values: Values, arithmetic: Arithmetic) -> Array:
 def exact(scalar: Expr, values: Values) -> Expr:
     """A scalar with its sizes and parameters filled in, still exact."""
     symbols = _symbols(scalar)
-    return _filled(scalar, tuple(values.scalars[symbol.name] for symbol in symbols)) if symbols else scalar
+    return _filled(scalar, *(values.scalars[symbol.name] for symbol in symbols)) if symbols else scalar
+
+
+def whole(size: Expr, values: Values) -> int:
+    """A size as a whole number.  Raises SizeError where it is none, or no size of a matrix on numbers."""
+    found = exact(size, values)
+    if not found.is_Integer or not 1 <= int(found) <= LARGEST_SIZE:
+        raise SizeError(f"found the size {found}, expected a whole number from 1 to {LARGEST_SIZE}")
+    return int(found)
 
 
 @lru_cache(maxsize=4096)
@@ -155,6 +170,6 @@ def _symbols(scalar: Expr) -> tuple[Symbol, ...]:
     return tuple(symbol for symbol in scalar.free_symbols if isinstance(symbol, Symbol))
 
 
-@lru_cache(maxsize=65536)
-def _filled(scalar: Expr, numbers: tuple[Any, ...]) -> Expr:
+@lru_cache(maxsize=65536, typed=True)
+def _filled(scalar: Expr, *numbers: Any) -> Expr:
     return scalar.subs(dict(zip(_symbols(scalar), numbers, strict=True)), simultaneous=True)

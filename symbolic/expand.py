@@ -12,7 +12,7 @@ from .elaborate import Scope, elaborate, shape_of
 from .errors import VariantError
 from .notation import instance
 from .syntax import Expression, Name, error_at, names, nearest
-from .terms import Expr, MatrixExpr, MatrixSymbol, Symbol, canonical, matrix, same_size, size
+from .terms import Expr, MatrixExpr, MatrixSymbol, Path, Symbol, canonical, matrix, same_size, size
 from .variant import SIZES, Added, Constraint, Variant
 
 Key = tuple[str, ...]  # () for the model, (layer,) for a layer, (layer, heads) for a family of heads
@@ -73,6 +73,7 @@ def _refuse_unmodelled(variant: Variant) -> None:
                 )
 
 
+INPUT = "I"
 _HATS = frozenset(f"{base}_hat" for base in SIZES)
 _SCOPE_OF_KIND = {"per model": "model", "per layer": "layer", "per head": "head"}
 
@@ -159,8 +160,7 @@ class _Application:
         """One member of a new block for each owner: the widest scope of what it is used in."""
         homes = {home for home, _ in self.uses[name]}
         scopes = [scope for _, scope in self.uses[name]] or ["model"]
-        kinds = [_SCOPE_OF_KIND[kind] for kind in self.variant.new[name].kinds]
-        scope = min(kinds or scopes, key=SCOPES.index)
+        scope = self._given_scope(name, homes) or min(scopes, key=SCOPES.index)
         for owner in self._owners(scope, homes):
             tag = ".".join(part for part in (self.tag, *(() if homes == {"new"} else owner)) if part)
             block = self.variant.new[name]
@@ -169,7 +169,26 @@ class _Application:
             for side, value in ((block.rows, rows), (block.columns, columns)):
                 if not known.is_size(value):
                     raise error_at(side, "a size must be at least 1 for all sizes", str(value), "a positive size")
-            yield Block(name, owner, matrix(instance(name, tag), rows, columns))
+            yield Block(name, owner, matrix(instance(name, tag), rows, columns, self._path(owner)))
+
+    def _given_scope(self, name: str, homes: set[str]) -> str | None:
+        """The scope that the file gives a block; one that the block cannot have is refused."""
+        block = self.variant.new[name]
+        if len(block.kinds) > 1:
+            raise block.place.error("a block has one scope", ", ".join(block.kinds), f"`{block.kinds[0]}`")
+        scope = _SCOPE_OF_KIND[block.kinds[0]] if block.kinds else None
+        if scope not in (None, "model") and len(homes) > 1:
+            raise block.place.error(
+                "a block of the old layers and of the new one is the model's", f"`{block.kinds[0]}`", "`per model`"
+            )
+        return scope
+
+    def _path(self, owner: Key) -> Path:
+        """The families of which every member has its own block, for an owner."""
+        layer = next((layer for layer in (self.old.layer, *self.old.inserted) if owner[:1] == (layer.label,)), None)
+        if layer is None:
+            return (f"heads of {owner[0]}",) if len(owner) == 2 else ()
+        return next((heads.path for heads in layer.heads if owner[1:] == (heads.label,)), layer.path)
 
     def _owners(self, scope: str, homes: set[str]) -> Iterator[Key]:
         if scope == "model" or len(homes) > 1:
@@ -191,17 +210,12 @@ class _Application:
         """The new blocks that an owner sees: its own and those of what it belongs to."""
         return {block.name: block.symbol for block in self.blocks if block.owner == owner[: len(block.owner)]}
 
-    def _own(self, owner: Key) -> tuple[MatrixSymbol, ...]:
-        return tuple(block.symbol for block in self.blocks if block.owner == owner)
-
-    def _below(self, owner: Key) -> tuple[MatrixSymbol, ...]:
-        return tuple(block.symbol for block in self.blocks if owner == block.owner[: len(owner)])
-
     # -------------------------------------------------------- the expanded model
 
     def result(self) -> Expansion:
         old, variant = self.old, self.variant
         self._check_names()
+        self._check_input()
         layers = [self._layer(layer) for layer in (old.layer, *old.inserted)]
         if variant.added_layer is not None:
             layers.append(self._added_layer(variant.added_layer))
@@ -225,6 +239,18 @@ class _Application:
             tuple(self.assumptions),
         )
 
+    def _check_input(self) -> None:
+        """What a model is made of is fixed before its input comes: only the input's own rewrite may use it."""
+        variant = self.variant
+        made_of = [entry for name, entry in variant.rewrite.items() if name != INPUT]
+        made_of += [*_entries(variant.added_head).values(), *_entries(variant.added_layer).values()]
+        made_of += [side for constraint in variant.constraints for side in (constraint.left, constraint.right)]
+        made_of += [variant.stream_map] if variant.stream_map is not None else []
+        for name in (name for entry in made_of for name in names(entry)):
+            if name.name == INPUT:
+                what = "only the rewrite of the input may use the input"
+                raise error_at(name, what, INPUT, "a parameter or a new block")
+
     def _check_names(self) -> None:
         """Names of other architectures are skipped and reported; `eps` counts only where there is one."""
         for name, entry in self.variant.rewrite.items():
@@ -240,6 +266,7 @@ class _Application:
             found["eps"] = self.old.eps
         for part in weights:
             found.update(part)
+        found.pop(INPUT, None)
         found.update(self._blocks_for(owner))
         return found
 
@@ -251,10 +278,11 @@ class _Application:
         result: dict[str, MatrixExpr] = {}
         for parameter in (p for p in PARAMETERS if p.scope == scope):
             shape = tuple(self.sizes.get(side, S.One) for side in (parameter.rows, parameter.columns))
-            entry = self.variant.rewrite.get(parameter.name)
-            result[parameter.name] = weights[parameter.name] if entry is None else elaborate(entry, known, shape)
+            old, entry = weights[parameter.name], self.variant.rewrite.get(parameter.name)
+            here = known if parameter.name != INPUT else self._scope({**known.names, INPUT: old})
+            result[parameter.name] = old if entry is None else elaborate(entry, here, shape)
             if entry is None:
-                self._check_unchanged(parameter.name, weights[parameter.name], shape)
+                self._check_unchanged(parameter.name, old, shape)
         return result
 
     def _check_unchanged(self, name: str, term: MatrixExpr, shape: tuple[Expr, ...]) -> None:
@@ -275,16 +303,13 @@ class _Application:
         heads = [self._heads(layer, family) for family in layer.heads]
         if self.variant.added_head is not None:
             heads.append(self._added_head(layer, self.variant.added_head))
-        is_family = layer is self.old.layer
-        bound = (*layer.bound, *self._below(owner)) if is_family else layer.bound
-        return replace(layer, weights=weights, heads=tuple(heads), bound=bound)
+        return replace(layer, weights=weights, heads=tuple(heads))
 
     def _heads(self, layer: Layer, heads: Heads) -> Heads:
         owner = (layer.label, heads.label)
         weights = self._rewritten("head", heads.weights, owner, self.old.weights, layer.weights)
         scale = self._scale(self._names(owner, self.old.weights, layer.weights, heads.weights), heads.scale)
-        bound = (*heads.bound, *self._own(owner)) if heads.bound else ()
-        return replace(heads, weights=weights, scale=scale, bound=bound)
+        return replace(heads, weights=weights, scale=scale)
 
     def _scale(self, known: Mapping[str, Expr], old: Expr) -> Expr:
         """The score factor: as the file says, else recomputed from the grown k."""
@@ -323,7 +348,8 @@ class _Application:
         _check_entries(added.entries, ("head",), "a new head")
         known = self._scope(self._names((layer.label,), self.old.weights, layer.weights))
         weights = self._given("head", added, known, "the new head")
-        return Heads(f"head{self.step}", weights, 1 / sqrt(self.sizes["k"]), ())
+        scale = self._scale(known.names, self._plain_scale)
+        return Heads(f"head{self.step}", weights, scale, layer.path)
 
     def _added_layer(self, added: Added) -> Layer:
         _check_entries(added.entries, ("layer", "head"), "a new layer")
@@ -332,8 +358,13 @@ class _Application:
         of_head = self._scope(self._names((label, ""), self.old.weights))
         weights = self._given("layer", added, own, "the new layer")
         of_heads = self._given("head", added, of_head, "the new layer")
-        heads = Heads("", of_heads, 1 / sqrt(self.sizes["k"]), self._own((label, "")))
+        heads = Heads("", of_heads, self._scale(of_head.names, self._plain_scale), self._path((label, "")))
         return Layer(label, weights, (heads,))
+
+    @property
+    def _plain_scale(self) -> Expr:
+        """The score factor that the architecture gives the old k."""
+        return 1 / sqrt(self.old.sizes["k"])
 
     # -------------------------------------------------------- constraints
 

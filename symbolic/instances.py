@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .architecture import PARAMETER, Heads, Layer
-from .evaluate import Arithmetic, Array, Values, evaluate
+from .architecture import HEADS, PARAMETER, Heads, Layer
+from .evaluate import Arithmetic, Array, Values, evaluate, exact
 from .expand import Expansion
 
 Nested = dict[str, Any]
@@ -36,7 +36,7 @@ def model_values(model: Nested) -> Values:
     """Everything that the forward pass of the old architecture needs to know of a model."""
 
     def heads(layer: Nested) -> dict[str, list[Values]]:
-        return {"W_Q": [level_values(head) for head in layer["heads"]]}
+        return {HEADS: [level_values(head) for head in layer["heads"]]}
 
     own = level_values(model)
     layers = [(0, level_values(layer).with_(Values(members=heads(layer)))) for layer in model["layers"]]
@@ -52,18 +52,26 @@ def grown(expansion: Expansion, old: Nested, new: Nested, arithmetic: Arithmetic
     def rewritten(terms: Mapping[str, Any], values: Values) -> dict[str, Array]:
         return {name: evaluate(term, values, arithmetic) for name, term in terms.items()}
 
+    def one_head(family: Heads, values: Values) -> Nested:
+        """A head's matrices, and its score factor where the variant rewrites that."""
+        own = {"scale": arithmetic.number(exact(family.scale, values))} if "scale" in expansion.variant.rewrite else {}
+        return {**rewritten(family.weights, values), **own}
+
     def layer_of(terms: Layer, outer: Values, old_layer: Nested, new_layer: Nested) -> Nested:
         own = outer.with_(level_values(old_layer)).with_(level_values(new_layer))
-        heads = [head for family in terms.heads for head in heads_of(family, own, old_layer, new_layer)]
+        groups = [(family, family.path != terms.path) for family in terms.heads]
+        heads = [head for family, many in groups for head in heads_of(family, many, own, old_layer, new_layer)]
         return {**rewritten(terms.weights, own), "heads": heads}
 
-    def heads_of(family: Heads, outer: Values, old_layer: Nested, new_layer: Nested) -> Iterable[Nested]:
+    def heads_of(
+        family: Heads, many: bool, outer: Values, old_layer: Nested, new_layer: Nested
+    ) -> Iterable[Nested]:
         old_heads, new_heads = old_layer.get("heads", []), new_layer.get("heads", [])
-        if not family.bound:
-            yield rewritten(family.weights, outer)
-        for i in range(max(len(old_heads), len(new_heads)) if family.bound else 0):
+        if not many:
+            yield one_head(family, outer)
+        for i in range(max(len(old_heads), len(new_heads)) if many else 0):
             parts = [level_values(heads[i]) for heads in (old_heads, new_heads) if i < len(heads)]
-            yield rewritten(family.weights, outer.with_(parts[0]).with_(parts[-1]))
+            yield one_head(family, outer.with_(parts[0]).with_(parts[-1]))
 
     model = level_values(old).with_(level_values(new))
     own = new.get("layers", [{}] * len(old["layers"]))

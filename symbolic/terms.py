@@ -56,19 +56,73 @@ def canonical(expression: Expr) -> Expr:
 
 def same_size(left: Expr, right: Expr) -> bool:
     """Whether two sizes are equal as polynomials, hence for all values of their symbols."""
-    return left == right or expand(left - right) == 0
+    return left == right or _equal_polynomials(left, right)
+
+
+@lru_cache(maxsize=4096)
+def _equal_polynomials(left: Expr, right: Expr) -> bool:
+    return expand(left - right) == 0
+
+
+@lru_cache(maxsize=65536)
+def shape(term: MatrixExpr) -> tuple[Expr, Expr]:
+    """(rows, columns) of a term, which sympy works out from its parts every time."""
+    return term.shape
 
 
 def shape_text(term: MatrixExpr) -> str:
     return f"{term.rows} x {term.cols}"
 
 
+def same_shape(left: MatrixExpr, right: MatrixExpr) -> bool:
+    """Whether two terms have the same rows and columns."""
+    return all(same_size(a, b) for a, b in zip(shape(left), shape(right), strict=True))
+
+
+# ---------------------------------------------------------------- one object for equal terms
+
+_TERMS: dict[Expr, Expr] = {}
+_MOST_TERMS = 300_000
+
+
+def one(term: Expr) -> Expr:
+    """The first object that was made equal to this term, so that comparing large terms ends at once."""
+    if len(_TERMS) > _MOST_TERMS:
+        _TERMS.clear()
+    return _TERMS.setdefault(term, term)
+
+
 # ---------------------------------------------------------------- atoms and constructors
 
 
-def matrix(name: str, rows: Expr, columns: Expr) -> MatrixSymbol:
-    """A matrix of unknown entries (rows x columns)."""
-    return MatrixSymbol(name, canonical(rows), canonical(columns))
+class Member(MatrixSymbol):
+    """A matrix of which every member of some families has its own: each layer, or each head of each layer.
+
+    `path` names the families from the outside in; a sum over heads or a stack of layers binds the members of its
+    family, wherever they stand in it.  Free, a member stands for any one of them.
+    """
+
+    def __new__(cls, name: str | Str, rows: Expr, columns: Expr, path: Sequence[str | Str]) -> Member:
+        names = Tuple(*(Str(str(family)) for family in path))
+        return MatrixExpr.__new__(cls, Str(str(name)), sympify(rows), sympify(columns), names)
+
+    @property
+    def path(self) -> Path:
+        return tuple(map(str, self.args[3]))
+
+
+Path = tuple[str, ...]
+
+
+def matrix(name: str, rows: Expr, columns: Expr, path: Path = ()) -> MatrixSymbol:
+    """A matrix of unknown entries (rows x columns); the model has one of it, or each member of some families."""
+    sides = canonical(rows), canonical(columns)
+    return Member(name, *sides, path) if path else MatrixSymbol(name, *sides)
+
+
+def path_of(symbol: Expr) -> Path:
+    """The families whose members have a matrix of their own; () for one that the model has once."""
+    return symbol.path if isinstance(symbol, Member) else ()
 
 
 def zero(rows: Expr, columns: Expr) -> ZeroMatrix:
@@ -105,22 +159,22 @@ def product(*factors: Expr) -> Expr:
             (scalars if is_scalar(part) else matrices).append(part)
     scalars = [c for c in scalars if c != 1]
     for left, right in pairwise(matrices):
-        if not same_size(left.cols, right.rows):
+        if not same_size(shape(left)[1], shape(right)[0]):
             raise ShapeError("the factors of a product do not fit", shape_text(right), f"{left.cols} rows")
     if not matrices:
         return Mul(*scalars)
     if len(matrices) == 1 and not scalars:
         return matrices[0]
-    return MatMul(*scalars, *matrices, evaluate=False)
+    return one(MatMul(*scalars, *matrices, evaluate=False))
 
 
 def total(*terms: MatrixExpr) -> MatrixExpr:
     """The sum of matrices of one shape, flattened.  Raises ShapeError."""
     flat = [part for term in terms for part in (term.args if isinstance(term, MatAdd) else (term,))]
     for term in flat[1:]:
-        if not (same_size(term.rows, flat[0].rows) and same_size(term.cols, flat[0].cols)):
+        if not same_shape(term, flat[0]):
             raise ShapeError("the terms of a sum differ in shape", shape_text(term), shape_text(flat[0]))
-    return flat[0] if len(flat) == 1 else MatAdd(*flat, evaluate=False)
+    return flat[0] if len(flat) == 1 else one(MatAdd(*flat, evaluate=False))
 
 
 def negative(term: Expr) -> Expr:
@@ -130,7 +184,7 @@ def negative(term: Expr) -> Expr:
 
 def transposed(term: MatrixExpr) -> MatrixExpr:
     """A' (n x m for an m x n term); A'' is A."""
-    return term.arg if isinstance(term, Transpose) else Transpose(term)
+    return term.arg if isinstance(term, Transpose) else one(Transpose(term))
 
 
 def blocks(rows: Sequence[Sequence[MatrixExpr]]) -> MatrixExpr:
@@ -143,9 +197,9 @@ def blocks(rows: Sequence[Sequence[MatrixExpr]]) -> MatrixExpr:
         if len(row) != len(rows[0]):
             raise ShapeError("the block rows differ in length", f"{len(row)} blocks", f"{len(rows[0])}")
         for block, above in zip(row, rows[0], strict=True):
-            if not same_size(block.rows, row[0].rows):
+            if not same_size(shape(block)[0], shape(row[0])[0]):
                 raise ShapeError("blocks side by side differ in rows", shape_text(block), f"{row[0].rows} rows")
-            if not same_size(block.cols, above.cols):
+            if not same_size(shape(block)[1], shape(above)[1]):
                 raise ShapeError(
                     "blocks on top of each other differ in columns",
                     shape_text(block),
@@ -153,7 +207,7 @@ def blocks(rows: Sequence[Sequence[MatrixExpr]]) -> MatrixExpr:
                 )
     if len(rows) == len(rows[0]) == 1:
         return rows[0][0]
-    return BlockMatrix([list(row) for row in rows])
+    return one(BlockMatrix([list(row) for row in rows]))
 
 
 @lru_cache(maxsize=16384)
@@ -302,27 +356,21 @@ class Kron(_Node):
         return rf"\left({printer._print(self.args[0])}\right) \otimes \left({printer._print(self.args[1])}\right)"
 
 
-def _occurring(bound: Sequence[MatrixSymbol], body: MatrixExpr) -> Tuple:
-    """The bound names that the body has, so that equal families are equal objects."""
-    found = atoms(body)
-    return Tuple(*(name for name in bound if name in found))
-
-
 class HeadSum(_Node):
     """The sum over a family of heads: sum_e body_e  (m x n).
 
-    `bound` names the matrices that differ from head to head; every other symbol of the body is the
-    same for all heads.  The family has E members, whatever E is (equation 4, second line).
+    Every member of the family in the body differs from head to head; every other symbol is the same for all heads.
+    The family has E members, whatever E is (equation 4, second line).
     """
 
-    def __new__(cls, body: MatrixExpr, bound: Sequence[MatrixSymbol]) -> HeadSum:
-        return MatrixExpr.__new__(cls, body, _occurring(bound, body))
+    def __new__(cls, body: MatrixExpr, family: str | Str) -> HeadSum:
+        return MatrixExpr.__new__(cls, body, Str(str(family)))
 
     precedence = PRECEDENCE["Add"]
 
     @property
-    def bound(self) -> tuple[MatrixSymbol, ...]:
-        return tuple(self.args[1])
+    def family(self) -> str:
+        return str(self.args[1])
 
     def _latex(self, printer) -> str:  # type: ignore[no-untyped-def]
         return rf"\sum_{{e}} {printer.parenthesize(self.arg, PRECEDENCE['Add'])}"
@@ -331,9 +379,9 @@ class HeadSum(_Node):
 class Stack(_Node):
     """All layers, one after the other, on a start  (s x h; equation 1).
 
-    `body` is a layer as a term in `stream`; a family of N of them, which differ in the matrices that
-    `bound` names, is applied in order, and each of `inserted` (a layer in `stream` as well) once, at
-    any place between them, before the first or after the last.
+    `body` is a layer as a term in `stream`; a family of N of them, which differ in the members of `family`, is
+    applied in order, and each of `inserted` (a layer in `stream` as well) once, at any place between them, before the
+    first or after the last.
     """
 
     def __new__(
@@ -341,13 +389,13 @@ class Stack(_Node):
         start: MatrixExpr,
         stream: MatrixSymbol,
         body: MatrixExpr,
-        bound: Sequence[MatrixSymbol],
+        family: str | Str,
         inserted: Sequence[MatrixExpr] = (),
     ) -> Stack:
         for found in (start, body, *inserted):
             if not (same_size(found.rows, stream.rows) and same_size(found.cols, stream.cols)):
                 raise ShapeError("a layer does not fit its stream", shape_text(found), shape_text(stream))
-        return MatrixExpr.__new__(cls, start, stream, body, _occurring(bound, body), Tuple(*inserted))
+        return MatrixExpr.__new__(cls, start, stream, body, Str(str(family)), Tuple(*inserted))
 
     @property
     def stream(self) -> MatrixSymbol:
@@ -358,8 +406,8 @@ class Stack(_Node):
         return self.args[2]
 
     @property
-    def bound(self) -> tuple[MatrixSymbol, ...]:
-        return tuple(self.args[3])
+    def family(self) -> str:
+        return str(self.args[3])
 
     @property
     def inserted(self) -> tuple[MatrixExpr, ...]:
@@ -403,7 +451,7 @@ def rebuild(term: Expr, parts: Sequence[Expr]) -> Expr:
         return total(*parts)
     if isinstance(term, Transpose):
         return transposed(parts[0])
-    return type(term)(*parts, *term.args[len(parts) :])
+    return one(type(term)(*parts, *term.args[len(parts) :]))
 
 
 def subterms(term: Expr) -> Iterator[Expr]:
@@ -414,7 +462,7 @@ def subterms(term: Expr) -> Iterator[Expr]:
 
 
 def substitute(term: Expr, mapping: dict[Expr, Expr]) -> Expr:
-    """The term with atoms replaced; bound names are replaced like any other (the kernel checks capture)."""
+    """The term with atoms replaced, members of families too (the kernel checks capture)."""
     if term in mapping:
         return mapping[term]
     parts = children(term)
@@ -422,6 +470,41 @@ def substitute(term: Expr, mapping: dict[Expr, Expr]) -> Expr:
     return term if all(a is b for a, b in zip(parts, new, strict=True)) else rebuild(term, new)
 
 
-def atoms(term: Expr) -> set[Expr]:
-    """The matrix symbols of a term, those of bound families and layer bodies included."""
-    return term.atoms(MatrixSymbol)
+@lru_cache(maxsize=65536)
+def atoms(term: Expr) -> frozenset[Expr]:
+    """The matrix symbols of a term, those that a family binds and those of layer bodies included."""
+    return frozenset(term.atoms(MatrixSymbol))
+
+
+def free(term: Expr, family: str) -> bool:
+    """Whether a member of a family stands in a term outside of every sum or stack that binds it."""
+    if isinstance(term, (HeadSum, Stack)) and term.family == family:
+        return isinstance(term, Stack) and any(free(part, family) for part in (term.arg, *term.inserted))
+    if isinstance(term, Stack):
+        return any(free(part, family) for part in (term.arg, term.body, *term.inserted))
+    parts = children(term)
+    return any(free(part, family) for part in parts) if parts else family in path_of(term)
+
+
+@lru_cache(maxsize=65536)
+def families(term: Expr) -> frozenset[str]:
+    """The families that a sum over heads or a stack of layers in a term binds."""
+    return frozenset(node.family for node in term.atoms(HeadSum, Stack))
+
+
+LEAVES = (MatrixSymbol, ZeroMatrix, OneMatrix, Identity)
+COMPOUND = (BlockMatrix, MatMul, MatAdd, Transpose, *NODES)
+
+
+@lru_cache(maxsize=65536)
+def well_formed(term: Expr) -> bool:
+    """Whether the constructors make this very term of its parts, and its sizes and scalars are free of matrices."""
+    if not isinstance(term, (*LEAVES, *COMPOUND)):
+        return False
+    scalars = [part for part in (*term.args, *term.shape) if isinstance(part, Expr) and not part.is_Matrix]
+    if any(scalar.has(MatrixSymbol) for scalar in scalars):
+        return False
+    if isinstance(term, Stack):
+        return all(map(well_formed, (term.arg, term.body, *term.inserted)))
+    parts = children(term)
+    return not parts or (all(is_scalar(part) or well_formed(part) for part in parts) and rebuild(term, parts) == term)

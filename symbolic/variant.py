@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 import tomllib
+import unicodedata
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -331,14 +332,25 @@ def _check_text(text: str, file: str) -> None:
 def _name(top: _Table) -> str:
     if "name" not in top.data:
         raise Place(top.file, 1, 1).error("the variant has no name", None, 'name = "..." above all tables')
-    name = top.text("name")
+    name = _printable(top, "name")
     if not name.strip():
         raise top.value("name").place.error("the variant's name is empty", "nothing", "a name")
     return name
 
 
 def _optional_text(top: _Table, key: str, default: str) -> str:
-    return top.text(key) if key in top.data else default
+    return _printable(top, key) if key in top.data else default
+
+
+def _printable(top: _Table, key: str) -> str:
+    """A text in one line, without characters that change how it is shown."""
+    text = top.text(key)
+    for character in text:
+        if unicodedata.category(character) in ("Cc", "Cf", "Zl", "Zp", "Co", "Cn"):
+            found = f"the character U+{ord(character):04X}"
+            what = f"the {key} has a character that cannot be shown"
+            raise top.value(key).place.error(what, found, "one line of text")
+    return text
 
 
 def _entries(table: _Table, known: Collection[str], what: str) -> dict[str, Expression]:

@@ -225,7 +225,7 @@ def with_other_symbols(monkeypatch: pytest.MonkeyPatch) -> None:
     numbers = {parameter.name: f"Q{99 - i}" for i, parameter in enumerate(PARAMETERS)}
     right = architecture.matrix
     monkeypatch.setattr(
-        architecture, "matrix", lambda name, rows, columns: right(numbers.get(name, name), rows, columns)
+        architecture, "matrix", lambda name, *sides: right(numbers.get(name, name), *sides)
     )
 
 

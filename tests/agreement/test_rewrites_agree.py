@@ -9,7 +9,7 @@ where numpy multiplies in float32: the exact product of two 11-bit significands 
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -31,12 +31,12 @@ from growproof.numeric.error import bounded_transformer
 from growproof.numeric.formats import FORMATS, as_dtype
 from growproof.numeric.forward import transformer as numeric_transformer
 from growproof.numeric.model import Head, Layer, Model, random_model, random_rows
-from growproof.symbolic.architecture import PRESETS, paper_model, transformer
+from growproof.symbolic.architecture import HEADS, PRESETS, paper_model, transformer
 from growproof.symbolic.errors import VariantError
 from growproof.symbolic.evaluate import Values, evaluate
 from growproof.symbolic.expand import Expansion, expand
 from growproof.symbolic.floats import float_arithmetic
-from growproof.symbolic.instances import grown, model_values, level_values
+from growproof.symbolic.instances import grown, level_values, model_values
 from growproof.symbolic.variant import load, loads
 
 SIX = (
@@ -95,7 +95,7 @@ def named(part: Any, prefix: str = "") -> Nested:
         return [named(each, prefix) for each in value] if isinstance(value, tuple) else value
 
     assert is_dataclass(part)
-    tables = {field.name: shown(getattr(part, field.name)) for field in fields(part)}
+    tables = {name: shown(value) for name, value in vars(part).items() if value is not None}
     return {name if name in ("heads", "layers") else prefix + name: value for name, value in tables.items()}
 
 
@@ -390,7 +390,7 @@ def expanded_values(pair: Both) -> Values:
     def heads(old: Sequence[Nested], new: Sequence[Nested]) -> Values:
         pairs = zip(old or [{}] * len(new), new or [{}] * len(old), strict=True)
         members = [level_values(*both_sides) for both_sides in pairs]
-        return Values(members=dict.fromkeys(members[0].matrices, members))
+        return Values(members=dict.fromkeys((HEADS, "heads of layer1"), members))
 
     new_layers = pair.new.get("layers", [{}] * len(pair.old["layers"]))
     layers = [

@@ -63,11 +63,12 @@ def holds(found: Json) -> bool:
 
 @pytest.mark.parametrize("names", [*((name,) for name in SIX), PAIR, SIX], ids=" then ".join)
 def test_the_certificate_of_what_is_proved_holds_and_says_what_it_proves(names):
-    statements = verify(fresh(*names))
-    assert len(statements) == len(names) + (len(names) > 1)
+    held = verify(fresh(*names))
     claim = claim_shell([load(name) for name in names], paper_model(PAPER))
-    assert statements[-1] == " ".join(plain(line) for line in statement(claim))
-    assert all(load(name).name in statements[-1] for name in names)
+    assert held.statement == " ".join(plain(line) for line in statement(claim.steps))
+    assert all(load(name).name in held.statement for name in names)
+    assert [lines[0] for lines in held.variants] == [f"{load(n).name}, sha256 {load(n).sha256}" for n in names]
+    assert held.architecture == "paper"
 
 
 def test_a_certificate_is_the_same_every_time():
@@ -76,7 +77,7 @@ def test_a_certificate_is_the_same_every_time():
 
 
 def test_there_is_no_certificate_for_what_is_not_proved():
-    for text in ('name = "a"\n[rewrite]\nW_Q = "2*W_Q"\n', 'name = "b"\n[rewrite]\nI = "P"\nP = "0*I + 2*P"\n'):
+    for text in ('name = "a"\n[rewrite]\nW_Q = "2*W_Q"\n', 'name = "b"\n[rewrite]\nI = "2*I"\nP = "P"\n'):
         answer = check([loads(text, "f.toml")], PAPER)
         with pytest.raises(CertificateError, match=answer.verdict):
             certificate(answer)
@@ -87,7 +88,8 @@ def test_a_chain_too_long_for_one_claim_has_a_certificate_of_its_links():
     found = certificate(check(chain, PAPER))
     assert len(found["claims"]) == 2
     assert len(found["chain"]) == 10
-    assert len(verify(found)) == 2
+    assert len(verify(found).variants) == 2
+    assert verify(found).statement.count("MLP expansion") == 5
 
 
 # --- every leaf of one certificate, altered ---
@@ -159,7 +161,7 @@ def test_a_sample_of_the_leaves_of_a_larger_certificate(names, count):
         assert not holds(altered(found, path, other)), (path, other)
 
 
-KEYS = ("format", "architecture", "variants", "chain", "claims")
+KEYS = ("format", "architecture", "variants", "chain", "statement", "claims")
 
 
 def test_nothing_can_be_left_out_or_added():
@@ -270,7 +272,7 @@ def test_the_order_of_a_chain_counts():
 
 def test_a_certificate_without_the_claim_that_it_is_for_is_rejected():
     found = fresh(*PAIR)
-    assert "do not make up the chain" in rejected(altered(found, ("claims",), found["claims"][:1]))
+    assert "not those of the chain" in rejected(altered(found, ("claims",), found["claims"][:1]))
     assert not holds(altered(found, ("claims",), []))
     swapped = altered(found, ("claims", 0, "goals"), found["claims"][1]["goals"])
     assert not holds(swapped)
@@ -289,7 +291,7 @@ def forged(text: str, name: str) -> Json:
         "text": text,
     }
     claim = claim_shell([variant], paper_model(PAPER))
-    found["claims"][0]["statement"] = " ".join(plain(line) for line in statement(claim))
+    found["claims"][0]["statement"] = " ".join(plain(line) for line in statement(claim.steps))
     return found
 
 
@@ -379,7 +381,7 @@ def test_a_truncated_file_is_refused(cut, tmp_path):
 # --- alterations that say nothing new ---
 
 
-def harmless() -> Iterator[tuple[str, Json]]:
+def needless() -> Iterator[tuple[str, Json]]:
     """Alterations after which the kernel still proves the chain, from less or in another way."""
     one, pair = fresh("mlp-expansion"), fresh(*PAIR)
     goals = [goal["name"] for goal in one["claims"][0]["goals"]]
@@ -394,32 +396,20 @@ def harmless() -> Iterator[tuple[str, Json]]:
     yield "places in another order", altered(one, (*several, "positions"), at(one, several)["positions"][::-1])
 
 
-HARMLESS = dict(harmless())
+NEEDLESS = dict(needless())
 
 
-@pytest.mark.parametrize("what", HARMLESS)
-def test_an_alteration_that_is_accepted_proves_nothing_else(what):
-    known = set(verify(fresh("mlp-expansion"))) | set(verify(fresh(*PAIR)))
-    assert not holds(HARMLESS[what]) or set(verify(HARMLESS[what])) <= known
-
-
-# --- known gaps ---
-
-
-@pytest.mark.xfail(strict=True, reason="verify rebuilds from the steps and claims that it is given, needless or not")
-@pytest.mark.parametrize("what", HARMLESS)
+@pytest.mark.parametrize("what", NEEDLESS)
 def test_every_alteration_is_rejected(what):
-    assert not holds(HARMLESS[what])
+    assert not holds(NEEDLESS[what])
 
 
-@pytest.mark.xfail(strict=True, reason="terms of several block rows are printed over several lines")
 def test_a_rejection_is_one_line():
     found = fresh("mlp-expansion")
     names = [goal["name"] for goal in found["claims"][0]["goals"]]
     assert "\n" not in rejected(without(found, ("claims", 0, "goals", names.index("MLP"))))
 
 
-@pytest.mark.xfail(strict=True, raises=RecursionError, reason="the message about it is written by json.dumps")
 def test_deep_nesting_is_rejected():
     deep: Json = []
     for _ in range(100_000):
@@ -427,7 +417,6 @@ def test_deep_nesting_is_rejected():
     rejected(altered(fresh("mlp-expansion"), ("claims", 0, "statement"), deep))
 
 
-@pytest.mark.xfail(strict=True, reason="the kernel lists every place of a run before it looks at the term")
 def test_a_run_longer_than_the_term_costs_nothing():
     found = fresh("attention-expansion")
     run = next(path for path in places(found) if isinstance(at(found, path), list) and path[-3:-2] == ("positions",))

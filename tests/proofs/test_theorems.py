@@ -9,11 +9,12 @@ import pytest
 from growproof.proofs.check import Claim, claim_of
 from growproof.proofs.goals import Proved, context_of
 from growproof.proofs.kernel import RULES, Context, KernelError, Step, Theorem, apply, derive, meet
+from growproof.symbolic.architecture import HEADS as FAMILY
 from growproof.symbolic.architecture import PARAMETERS, PRESETS, paper_model, transformer
 from growproof.symbolic.evaluate import Values, evaluate
 from growproof.symbolic.expand import Block
 from growproof.symbolic.floats import float_arithmetic
-from growproof.symbolic.terms import Expr, MatrixSymbol, Norm, Stack
+from growproof.symbolic.terms import Expr, MatrixSymbol, Norm, Stack, path_of
 from growproof.symbolic.variant import load
 
 THEOREMS = {
@@ -80,7 +81,8 @@ def test_the_numbers_of_layers_and_heads_are_open(name):
     """One generic layer with one generic sum over heads stands for all; only what is added stands beside it."""
     (stack,) = claim(name).theorem.left.atoms(Stack)
     assert len(stack.inserted) == (name == "layer-addition")
-    assert {"W_Q", "W_l1", "g_MHA"} <= {symbol.name for symbol in stack.bound}
+    own = {symbol.name for symbol in stack.body.atoms(MatrixSymbol) if stack.family in path_of(symbol)}
+    assert {"W_Q", "W_l1", "g_MHA"} <= own
 
 
 @six
@@ -205,7 +207,7 @@ class Numbers:
 
     def layer(self, label: str, added: bool = False) -> Values:
         heads = [Values(matrices=self.level("head", (label, ""), added)) for _ in range(HEADS)]
-        members = dict.fromkeys(heads[0].matrices, heads)
+        members = dict.fromkeys((FAMILY, f"heads of {label}"), heads)
         return Values(matrices=self.level("layer", (label,), added), members=members)
 
     def holds(self, proved: Proved) -> bool:

@@ -240,7 +240,6 @@ b_l2 = "[b_l2, b_l2]"
 """
 
 
-@pytest.mark.xfail(strict=True, reason="a wider stream is compared with the old one and zeros, not with its image X E")
 def test_a_stream_of_copies_parts_where_it_is_read_too_often():
     """Attention reads each copy by half, as it should; the MLP reads both in full."""
     found = check([loads(COPIES, "f.toml")], PRESETS["paper"]).counterexample

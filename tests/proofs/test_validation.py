@@ -22,6 +22,7 @@ from growproof.symbolic.terms import (
     Identity,
     MatAdd,
     MatMul,
+    Member,
     Norm,
     OneMatrix,
     RowScale,
@@ -29,11 +30,14 @@ from growproof.symbolic.terms import (
     Stack,
     Transpose,
     ZeroMatrix,
+    atoms,
     block_rows,
     blocks,
     children,
     eye,
+    free,
     is_scalar,
+    path_of,
     product,
     rebuild,
     substitute,
@@ -74,6 +78,10 @@ def test_every_sample_has_values_and_every_trap_is_left_alone_or_keeps_its_value
         assert use is not None or sample.trap, sample
         if use is not None:
             assert on_numbers(use, "numbers", np.random.default_rng(1)).outcome == "equal"
+
+
+def test_random_terms_reach_every_rule(validations: dict[str, Validation]) -> None:
+    assert [rule for rule, found in validations.items() if not found.random] == []
 
 
 @settings(max_examples=15, deadline=None)
@@ -204,24 +212,46 @@ def solved_with_the_wrong_sign(equation: Equation, index: int) -> Any:
 
 @broken("constraint", "solved")
 def solved_without_dividing_by_the_coefficient(equation: Equation, index: int) -> Any:
-    terms = equation.left.args if isinstance(equation.left, MatAdd) else (equation.left,)
+    terms = kernel.summands(equation)
     rest = [product(-1, term) for i, term in enumerate(terms) if i != index]
-    return Equation(split(terms[index])[1], total(*rest, equation.right))
+    A = split(terms[index])[1]
+    return Equation(A, total(zero(*A.shape), *rest))
 
 
 @broken("constraint", "solved")
 def solved_divides_by_what_may_be_zero(equation: Equation, index: int) -> Any:
-    terms = equation.left.args if isinstance(equation.left, MatAdd) else (equation.left,)
+    terms = kernel.summands(equation)
     a, A = split(terms[index])
     rest = [product(-1 / a, term) for i, term in enumerate(terms) if i != index]
-    return Equation(A, total(*rest, product(1 / a, equation.right)))
+    return Equation(A, total(zero(*A.shape), *rest))
 
 
 @broken("constraint", "solved")
 def solved_forgets_the_other_terms(equation: Equation, index: int) -> Any:
-    terms = equation.left.args if isinstance(equation.left, MatAdd) else (equation.left,)
-    a, A = split(terms[index])
+    a, A = split(kernel.summands(equation)[index])
     return Equation(A, product(1 / a, equation.right)) if a.is_nonzero else None
+
+
+@broken("constraint", "summands")
+def terms_of_the_right_side_keep_their_sign(equation: Equation) -> Any:
+    return (*kernel.terms_of(equation.left), *kernel.terms_of(equation.right))
+
+
+@broken("constraint", "summands")
+def the_right_side_is_forgotten(equation: Equation) -> Any:
+    return kernel.terms_of(equation.left)
+
+
+@broken("constraint")
+def a_sum_over_heads_counts_as_one_head(context: Context, term: Any, argument: Any) -> Any:
+    found = RIGHT["constraint"](context, term, argument)
+    return RIGHT["constraint"](context, term.arg, argument) if found is None and isinstance(term, HeadSum) else found
+
+
+@broken("constraint")
+def the_right_side_is_summed_over_its_family(context: Context, term: Any, argument: Any) -> Any:
+    found = RIGHT["constraint"](context, term, argument)
+    return HeadSum(found, "heads") if found is not None and free(found, "heads") else found
 
 
 @broken("constraint")
@@ -705,31 +735,37 @@ def by_heads(kind: Any, part: Callable[[Any, Any], Any]) -> Any:
     def rule(context: Any, term: Any, argument: Any) -> Any:
         if not isinstance(term, HeadSum) or not isinstance(term.arg, kind):
             return None
-        return rebuild(term.arg, [part(one, term.bound) for one in children(term.arg)])
+        return rebuild(term.arg, [part(one, term.family) for one in children(term.arg)])
 
     return rule
 
 
-def common_once(part: Any, bound: Any) -> Any:
-    found = HeadSum(part, bound)
-    return found if found.bound else part
+def common_once(part: Any, family: str) -> Any:
+    return HeadSum(part, family) if free(part, family) else part
 
 
-def plain_once(part: Any, bound: Any) -> Any:
-    return part if part in bound else HeadSum(part, bound)
+def plain_once(part: Any, family: str) -> Any:
+    return part if isinstance(part, Member) else HeadSum(part, family)
+
+
+def any_member_counts(part: Any, family: str) -> Any:
+    found = {owner for symbol in atoms(part) for owner in path_of(symbol)}
+    return HeadSum(part, family if family in found else next(iter(sorted(found)), family))
 
 
 set_to("heads of blocks", "", by_heads(BlockMatrix, common_once), "a block that all heads share is counted once")
-set_to("heads of blocks", "", by_heads(BlockMatrix, lambda part, bound: part), "the sum is lost")
+set_to("heads of blocks", "", by_heads(BlockMatrix, lambda part, family: part), "the sum is lost")
+set_to("heads of blocks", "", by_heads(BlockMatrix, any_member_counts), "a block is summed over its own family")
 set_to("heads of a sum", "", by_heads(MatAdd, common_once), "a summand that all heads share is counted once")
 set_to("heads of a sum", "", by_heads(MatAdd, plain_once), "a bare matrix of the heads is counted once")
+set_to("heads of a sum", "", by_heads(MatAdd, any_member_counts), "a summand is summed over its own family")
 
 
 @broken("heads of a sum")
 def a_sum_inside_a_function_is_split(context: Any, term: Any, argument: Any) -> Any:
     if not isinstance(term, HeadSum) or not isinstance(term.arg, Act) or not isinstance(term.arg.arg, MatAdd):
         return None
-    return total(*(HeadSum(Act(part, term.arg.name), term.bound) for part in term.arg.arg.args))
+    return total(*(HeadSum(Act(part, term.arg.name), term.family) for part in term.arg.arg.args))
 
 
 @broken("common factor of heads")
@@ -737,15 +773,49 @@ def the_factor_differs_between_heads(context: Any, term: Any, argument: Any) -> 
     if not isinstance(term, HeadSum) or not isinstance(term.arg, MatMul):
         return None
     *first, last = term.arg.args
-    return product(HeadSum(product(*first), term.bound), last) if split(product(*first))[1] != 1 else None
+    return product(HeadSum(product(*first), term.family), last) if split(product(*first))[1] != 1 else None
 
 
 @broken("common factor of heads")
 def only_a_bare_matrix_of_the_heads_differs(context: Any, term: Any, argument: Any) -> Any:
-    if not isinstance(term, HeadSum) or not isinstance(term.arg, MatMul) or term.arg.args[-1] in term.bound:
+    if not isinstance(term, HeadSum) or not isinstance(term.arg, MatMul):
         return None
     *first, last = term.arg.args
-    return product(HeadSum(product(*first), term.bound), last)
+    return None if term.family in path_of(last) else product(HeadSum(product(*first), term.family), last)
+
+
+FREE = kernel.free
+
+
+@broken("common factor of heads", "free")
+def no_matrix_differs_between_heads(term: Any, family: str) -> bool:
+    return False
+
+
+@broken("common factor of heads", "free")
+def only_the_outermost_family_counts(term: Any, family: str) -> bool:
+    return FREE(term, family) and any(path_of(symbol)[:1] == (family,) for symbol in atoms(term))
+
+
+@broken("common factor of heads", "free")
+def only_the_innermost_family_counts(term: Any, family: str) -> bool:
+    return FREE(term, family) and any(path_of(symbol)[-1:] == (family,) for symbol in atoms(term))
+
+
+@broken("common factor of heads", "free")
+def a_sum_over_another_family_binds_all(term: Any, family: str) -> bool:
+    return not isinstance(term, HeadSum) and FREE(term, family)
+
+
+@broken("common factor of heads", "free")
+def a_stack_of_layers_binds_all(term: Any, family: str) -> bool:
+    return not isinstance(term, Stack) and FREE(term, family)
+
+
+@broken("common factor of heads")
+def the_family_of_the_sum_is_lost(context: Any, term: Any, argument: Any) -> Any:
+    found = RIGHT["common factor of heads"](context, term, argument)
+    return None if found is None else product(HeadSum(found.args[0].arg, "groups"), *found.args[1:])
 
 
 @broken("common factor of heads")
@@ -764,8 +834,8 @@ def an_instance_is_guessed_and_not_checked(context: Context, term: Any, argument
     return None if T is None else substitute(theorem.right, {context.stream: T})
 
 
-@broken("lemma", "bound_in")
-def a_name_may_be_captured(*terms: Any) -> set[Any]:
+@broken("lemma", "families")
+def a_member_may_be_captured(term: Any) -> set[str]:
     return set()
 
 
@@ -800,7 +870,7 @@ def the_layer_may_end_in_another_map(term: Any, C: Any) -> Any:
 def inserted_layers_are_dropped(context: Context, term: Any, argument: Any) -> Any:
     if not isinstance(term, Stack):
         return None
-    alone = Stack(term.arg, term.stream, term.body, term.bound)
+    alone = Stack(term.arg, term.stream, term.body, term.family)
     return RIGHT["induction over layers"](context, alone, argument)
 
 
@@ -810,19 +880,39 @@ def inserted_layers_change_places(context: Context, term: Any, argument: Any) ->
     layers = next(iter(found.atoms(Stack))) if found is not None else None
     if layers is None or len(layers.inserted) < 2:
         return found
-    turned = Stack(layers.arg, layers.stream, layers.body, layers.bound, layers.inserted[::-1])
+    turned = Stack(layers.arg, layers.stream, layers.body, layers.family, layers.inserted[::-1])
     return product(turned, *(found.args[1:] if isinstance(found, MatMul) else ()))
 
 
 @broken("induction over layers")
-def each_layer_may_have_a_map_of_its_own(context: Context, term: Any, argument: Any) -> Any:
-    if not isinstance(term, Stack):
-        return None
-    C = term.arg.args[-1:] if isinstance(term.arg, MatMul) else ()
-    shared = Stack(term.arg, term.stream, term.body, [name for name in term.bound if name not in C], term.inserted)
-    found = RIGHT["induction over layers"](context, shared, argument)
+def kept_layers_are_dropped(context: Context, term: Any, argument: Any) -> Any:
+    found = RIGHT["induction over layers"](context, term, argument)
     layers = next(iter(found.atoms(Stack))) if found is not None else None
-    return layers and product(Stack(layers.arg, layers.stream, layers.body, term.bound, layers.inserted), *C)
+    return layers and substitute_whole(found, layers, Stack(layers.arg, layers.stream, layers.body, layers.family))
+
+
+def substitute_whole(term: Any, old: Any, new: Any) -> Any:
+    return new if term == old else rebuild(term, [new if part == old else part for part in children(term)])
+
+
+@broken("induction over layers")
+def an_inserted_layer_becomes_one_of_the_family(context: Context, term: Any, argument: Any) -> Any:
+    found = RIGHT["induction over layers"](context, term, argument)
+    layers = next(iter(found.atoms(Stack))) if found is not None else None
+    if layers is None:
+        return None
+    alike = [layers.body] * len(layers.inserted)
+    return substitute_whole(found, layers, Stack(layers.arg, layers.stream, layers.body, layers.family, alike))
+
+
+@broken("induction over layers", "free")
+def each_layer_may_have_a_map_of_its_own(term: Any, family: str) -> bool:
+    return False
+
+
+@broken("induction over layers", "atoms")
+def x_may_have_a_meaning_already(term: Any) -> set[Any]:
+    return set()
 
 
 @broken("induction over layers")

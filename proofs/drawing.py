@@ -1,0 +1,214 @@
+"""Numbers for a model and for new blocks that meet the constraints: integers for a blackboard, or random ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import product as combinations
+from typing import Any
+
+import numpy as np
+
+from ..symbolic.architecture import PARAMETERS, PRESETS, SCOPES, paper_model
+from ..symbolic.evaluate import Array, SizeError, Values, evaluate, whole
+from ..symbolic.expand import Block, Expansion
+from ..symbolic.floats import float_arithmetic
+from ..symbolic.instances import Nested, level_values
+from ..symbolic.terms import MatrixSymbol, atoms
+from .kernel import Equation, solved, split, summands
+from .prover import bare
+
+FLOATS = float_arithmetic()
+CLOSE = 1e-9  # relative: how well floating-point numbers meet a constraint
+
+# ---------------------------------------------------------------- sizes
+
+
+@dataclass(frozen=True)
+class Profile:
+    """The old sizes, the numbers of heads and layers, and how many times larger a size under a root grows."""
+
+    sizes: Mapping[str, int]
+    heads: int
+    layers: int
+    ratio: int
+
+
+GENERIC = Profile({"s": 3, "h": 3, "p": 2, "k": 2, "v": 2, "o": 2}, 2, 2, 2)
+
+
+def profiles(steps: Sequence[Expansion]) -> Iterator[Profile]:
+    """Sizes from the smallest up; s = 1 hides attention, h = 1 the norm, N = 1 what the last layer writes.
+
+    A ratio of 4 keeps the roots rational; others come later, for what holds at one ratio only.
+    """
+    grows = any(step.above or step.variant.grows for step in steps)
+    for ratio in (4, 2, 9) if grows else (4,):
+        for layers, h, s in combinations((1, 2), (1, 2), (1, 2)):
+            yield Profile({"s": s, "h": h, "p": 1, "k": 1, "v": 1, "o": 1}, 1, layers, ratio)
+    yield GENERIC
+
+
+def grown_sizes(step: Expansion, known: Mapping[str, int], ratio: int) -> dict[str, int]:
+    """Values for the size symbols that a variant introduces: times `ratio` under a root, else one more.
+
+    Raises SizeError where an old size is not whole.
+    """
+    found: dict[str, int] = {}
+    for symbol, base in step.above.items():
+        old = whole(base, Values({**known, **found}))
+        found[symbol.name] = old * ratio if base in rooted_sizes() else old + 1
+    fresh = {symbol.name for grown_size in step.new.sizes.values() for symbol in grown_size.free_symbols}
+    return found | dict.fromkeys(fresh - set(found) - set(known), 1)
+
+
+@cache
+def rooted_sizes() -> frozenset[Any]:
+    """The sizes whose root the architecture takes: that of the score factor and that of the norms."""
+    model = paper_model(PRESETS["paper"])
+    return frozenset({*model.layer.heads[0].scale.free_symbols, model.sizes["h"]})
+
+
+# ---------------------------------------------------------------- models and blocks
+
+
+Draw = Callable[[int, int], Array]
+
+
+def drawn_model(profile: Profile, entries: Draw) -> Nested:
+    def level(scope: str) -> Nested:
+        sizes = {**profile.sizes, "1": 1}
+        return {q.name: entries(sizes[q.rows], sizes[q.columns]) for q in PARAMETERS if q.scope == scope}
+
+    def layer() -> Nested:
+        return {**level("layer"), "heads": [level("head") for _ in range(profile.heads)]}
+
+    return {**level("model"), "layers": [layer() for _ in range(profile.layers)]}
+
+
+def drawn_blocks(
+    step: Expansion, model: Nested, profile: Profile, entries: Draw, rng: np.random.Generator
+) -> Nested | None:
+    """New blocks for one step, nested like the model; None where sizes are not whole or constraints not met."""
+    try:
+        new = unconstrained_blocks(step, model, profile, entries, rng)
+    except SizeError:
+        return None
+    return new if constrain(step, model, new, rng) else None
+
+
+def unconstrained_blocks(
+    step: Expansion, model: Nested, profile: Profile, entries: Draw, rng: np.random.Generator
+) -> Nested:
+    """New blocks for one step, nested like the model.  Raises SizeError where a size is not whole."""
+    first = model["layers"][0]
+    known = {**level_values(model, first, first["heads"][0]).scalars}
+    sizes = known | grown_sizes(step, known, profile.ratio)
+    for grown in step.new.sizes.values():
+        whole(grown, Values(sizes))
+
+    def filled(depth: int, added: bool) -> Nested:
+        table: Nested = {"sizes": sizes}
+        for block in owned(step, depth, added):
+            rows, columns = (whole(side, Values(sizes)) for side in block.symbol.shape)
+            table[block.name] = entries(rows, columns)
+        return table
+
+    def layer(heads: int, added: bool) -> Nested:
+        return {**filled(1, added), "heads": [filled(2, added) for _ in range(heads)]}
+
+    new = {**filled(0, False), "layers": [layer(len(old["heads"]), False) for old in model["layers"]]}
+    if step.variant.added_layer is not None:
+        position = int(rng.integers(0, len(model["layers"]) + 1))
+        new["added_layer"] = {**layer(profile.heads, True), "position": position}
+    return new
+
+
+def owned(step: Expansion, depth: int, added: bool) -> Iterator[Block]:
+    """The new blocks that a model (0), a layer (1) or a head (2) has, of the old or of the added layer."""
+    label = step.old.layer.label
+    return (b for b in step.blocks if len(b.owner) == depth and (depth == 0 or (b.owner[0] != label) == added))
+
+
+# ---------------------------------------------------------------- constraints
+
+
+Place = tuple[int, bool]  # depth: of the model (0), a layer (1) or a head (2); and whether of the added layer
+
+
+def levels(place: Place, model: Nested, new: Nested) -> Iterator[tuple[list[Nested], Values]]:
+    """Every instance of a place: the tables of new blocks that are in reach there, and the values in force."""
+    depth, added = place
+    layers: list[tuple[Nested, Nested]] = list(zip(model["layers"], new["layers"], strict=True))
+    if added:
+        layers = [({"heads": [{} for _ in new["added_layer"]["heads"]]}, new["added_layer"])]
+    if depth == 0:
+        yield [new], level_values(model, new)
+    for layer, own in layers if depth else ():
+        if depth == 1:
+            yield [new, own], level_values(model, new, layer, own)
+        for head, inside in zip(layer["heads"], own["heads"], strict=True) if depth == 2 else ():
+            yield [new, own, inside], level_values(model, new, layer, own, head, inside)
+
+
+def owners_of(step: Expansion, equation: Equation) -> Place:
+    """How deep a constraint lives, and whether in the added layer: as its deepest new block or parameter."""
+    names = {symbol.name for side in (equation.left, equation.right) for symbol in side.atoms(MatrixSymbol)}
+    blocks = [block for block in step.blocks if block.symbol.name in names]
+    depths = [len(block.owner) for block in blocks]
+    depths += [SCOPES.index(q.scope) for q in PARAMETERS if q.name in names]
+    added = any(block.owner and block.owner[0] != step.old.layer.label for block in blocks)
+    return max(depths, default=0), added
+
+
+def constrain(step: Expansion, model: Nested, new: Nested, rng: np.random.Generator) -> bool:
+    """Change new blocks so that every constraint holds; False where this simple solver does not succeed."""
+    equations = [Equation(*pair) for pair in step.constraints]
+    for equation in equations:
+        for tables, values in levels(owners_of(step, equation), model, new):
+            enforce(equation, tables, values, rng)
+    return satisfied(step, model, new)
+
+
+def enforce(equation: Equation, tables: list[Nested], values: Values, rng: np.random.Generator) -> None:
+    """Make one equation true at one place: solve it for a new block, or set a factor of its only word to zero."""
+    here = {name for table in tables for name in table}
+    terms = summands(equation)
+    for k in bare(equation):
+        block = split(terms[k])[1]
+        rest = [term for i, term in enumerate(terms) if i != k]
+        if block.name in here and not any(block in atoms(term) for term in rest):
+            found = solved(equation, k)
+            assert found is not None
+            return assign(block.name, evaluate(found.right, values, FLOATS), tables)
+    if len(terms) == 1:
+        names = [symbol.name for symbol in sorted(atoms(terms[0]), key=str) if symbol.name in here]
+        if names:
+            name = names[rng.integers(len(names))]
+            assign(name, 0 * values.matrices[name], tables)
+
+
+def assign(name: str, value: Array, tables: list[Nested]) -> None:
+    for table in tables:
+        if name in table:
+            table[name] = value + 0.0
+
+
+Holds = Callable[[Equation, Values], bool]
+
+
+def satisfied(step: Expansion, model: Nested, new: Nested, holds: Holds | None = None) -> bool:
+    """Whether every constraint holds, in every place where it applies; in floating point unless `holds` judges."""
+    judge = holds or holds_closely
+    return all(
+        judge(equation, values)
+        for equation in (Equation(*pair) for pair in step.constraints)
+        for _, values in levels(owners_of(step, equation), model, new)
+    )
+
+
+def holds_closely(equation: Equation, values: Values) -> bool:
+    """Up to rounding errors."""
+    left, right = (evaluate(side, values, FLOATS) for side in (equation.left, equation.right))
+    return np.allclose(left, right, rtol=CLOSE, atol=CLOSE)

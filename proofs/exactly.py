@@ -1,0 +1,73 @@
+"""Numbers judged exactly: constraints and grown matrices in fractions, roots kept as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from sympy import Expr, expand, sympify
+
+from ..symbolic.evaluate import Arithmetic, Array, Values, evaluate
+from ..symbolic.expand import Expansion
+from ..symbolic.instances import Nested, grown
+from .kernel import Equation
+
+CLOSE = 1e-12  # relative: an entry that was rounded a few times
+
+
+def number(scalar: Expr) -> Any:
+    """An exact scalar: a fraction where it is one, else the sympy number."""
+    return Fraction(int(scalar.p), int(scalar.q)) if scalar.is_Rational else scalar
+
+
+def relu(name: str, entries: Array) -> Array:
+    return np.array([[max(entry, Fraction(0)) for entry in row] for row in entries], dtype=object)
+
+
+def impossible(*entries: Array) -> Array:
+    raise TypeError("no constraint and no rewrite has a softmax or a norm")
+
+
+EXACT = Arithmetic(number, relu, impossible, impossible)
+
+
+def fractions(nested: Any) -> Any:
+    """The same tables with every entry a fraction."""
+    if isinstance(nested, Mapping):
+        return {name: fractions(entry) for name, entry in nested.items()}
+    if isinstance(nested, list):
+        return [fractions(entry) for entry in nested]
+    if isinstance(nested, np.ndarray):
+        found = np.empty(nested.shape, dtype=object)
+        for index in np.ndindex(nested.shape):
+            found[index] = Fraction(float(nested[index]))
+        return found
+    return nested
+
+
+def holds_exactly(equation: Equation, values: Values) -> bool:
+    """Whether an equation is true of fractions, without any rounding."""
+    left, right = (evaluate(side, values, EXACT) for side in (equation.left, equation.right))
+    return all(same(a, b) for a, b in zip(left.flat, right.flat, strict=True))
+
+
+def same(a: Any, b: Any) -> bool:
+    return bool(a == b) or (isinstance(a - b, Expr) and expand(sympify(a - b)) == 0)
+
+
+def grown_exactly(step: Expansion, model: Nested, new: Nested) -> Nested:
+    """A variant's rewrite of a model of fractions."""
+    return grown(step, model, new, EXACT)
+
+
+def is_rounded(exact: Any, floats: Any) -> bool:
+    """Whether tables in floating point are exact ones up to a few roundings; what is 0 exactly is 0."""
+    if isinstance(exact, Mapping):
+        return all(is_rounded(entry, floats[name]) for name, entry in exact.items())
+    if isinstance(exact, list):
+        return all(is_rounded(a, b) for a, b in zip(exact, floats, strict=True))
+    if isinstance(exact, np.ndarray):
+        return all(abs(float(a) - b) <= CLOSE * abs(float(a)) for a, b in zip(exact.flat, floats.flat, strict=True))
+    return True
