@@ -89,26 +89,44 @@ def vocabulary(text: str) -> tuple[str, ...]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit status: 0 proved, 1 refuted or failed, 2 unusable input, 3 undecided."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a terminal that cannot show a name still gets an answer
+    prepare_streams()
     try:
-        chosen = parser().parse_args(given)
-        status: int = chosen.run(chosen)
+        try:
+            chosen = parser().parse_args(given)
+            status: int = chosen.run(chosen)
+        except VariantError as error:
+            status = UNUSABLE
+            if "--json" in given:
+                print(json.dumps({"error": error.as_json()}))
+            else:
+                print(f"growproof: {error}", file=sys.stderr)
         sys.stdout.flush()
         return status
-    except VariantError as error:
-        if "--json" in given:
-            print(json.dumps({"error": error.as_json()}))
-        else:
-            print(f"growproof: {error}", file=sys.stderr)
-        return UNUSABLE
     except KeyboardInterrupt:
         print("growproof: interrupted; nothing was written", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_output()
         return UNUSABLE
+    except OSError as error:
+        discard_output()
+        print(f"growproof: the output cannot be written; found {error.strerror}", file=sys.stderr)
+        return UNUSABLE
+
+
+def prepare_streams() -> None:
+    """A terminal that cannot show a name still gets an answer, and a closed output swallows it."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def discard_output() -> None:
+    """What is still to be written when the interpreter ends goes nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def progress(chosen: argparse.Namespace) -> Callable[[str], None]:

@@ -19,8 +19,9 @@ def written(path: Path) -> Iterator[list[str]]:
     """
     parts: list[str] = []
     try:
-        if path.is_dir():
-            raise IsADirectoryError(21, "it is a directory")
+        path = path.resolve() if path.is_symlink() else path
+        if path.exists() and not path.is_file():
+            raise OSError("it is a directory" if path.is_dir() else "it is no regular file")
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:50]}.", suffix=".part")
     except (OSError, ValueError) as error:
         raise unwritable(path, error) from None

@@ -49,9 +49,13 @@ def verify_file(path: Path) -> list[Verified]:
 
 def read(path: Path) -> str:
     try:
-        if path.stat().st_size > LARGEST_FILE:
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise OSError("it is no regular file")
+        with path.open("rb") as stream:
+            content = stream.read(LARGEST_FILE + 1)
+        if len(content) > LARGEST_FILE:
             raise VariantError("the file is too large", str(path), expected=f"at most {LARGEST_FILE} bytes")
-        return path.read_text(encoding="utf-8")
+        return content.decode("utf-8")
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         expected = "a certificate or a page"

@@ -150,6 +150,8 @@ def load(path_or_name: str | os.PathLike[str]) -> Variant:
 
 def _read(path: Path, shown: str) -> str:
     try:
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise OSError("it is no regular file")
         with path.open("rb") as stream:
             content = stream.read(LARGEST_FILE + 1)
     except (OSError, ValueError) as error:
