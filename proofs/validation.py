@@ -17,6 +17,7 @@ from math import erf
 from typing import Any, Literal
 
 import numpy as np
+import z3
 from sympy import Symbol, sympify
 
 from ..symbolic.evaluate import Arithmetic, Array, Values, evaluate, exact
@@ -463,7 +464,7 @@ def few(family: str) -> int:
 
 def query(use: Use, rng: np.random.Generator, alike: bool) -> solver.Query:
     """Are there matrices that meet the hypotheses and have another value after than before?"""
-    facts: list[solver.Bool] = []
+    facts: list[z3.BoolRef] = []
     arithmetic = solver.arithmetic(facts)
     found = world(replace(use, met=()), Draw(rng, 2, alike, few, solver.matrix, arithmetic))
     hypotheses = [

@@ -120,7 +120,9 @@ class Notes:
             return None
         try:
             found = json.loads(self.path.read_text(encoding="utf-8"))
-            sets = [tuple(frozenset(map(int, s)) for s in found["sets"][sort]) for sort in SORTS]
+            enough, not_enough, undecided, never = (
+                tuple(frozenset(map(int, subset)) for subset in found["sets"][sort]) for sort in SORTS
+            )
             count = int(found["count"])
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise VariantError("the notes cannot be read", str(self.path), found=str(error)) from None
@@ -128,7 +130,7 @@ class Notes:
             raise VariantError(
                 "the notes are about something else", str(self.path), expected="the same variant and vocabulary"
             )
-        return Sorted(count, *sets)
+        return Sorted(count, enough, not_enough, undecided, never)
 
     def keeper(self, say: Say) -> Callable[[Sorted], None]:
         """Writes what is found into the file whenever that grows."""

@@ -1,7 +1,7 @@
 """Proof times: the six theorems, at symbolic and at concrete sizes, long chains, and all orders of the six.
 
 Run as `python tests/benchmarks/bench_proofs.py [ORDERS]`. So many of the 720 orders, drawn with a fixed seed, are
-also derived directly on the composed rewrite: 120 unless given, all with 720.
+also derived directly on the composed rewrite: 72 unless given, all with 720.
 """
 
 import itertools
@@ -160,4 +160,4 @@ def all_orders(direct: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 120)
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 72)
