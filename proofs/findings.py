@@ -93,7 +93,7 @@ def findings(seed: int = 0) -> Iterator[Finding]:
         ("An epsilon in the norm breaks theorem 3.5, and ", repair, " repairs it"),
         (
             "Equation 5 has no epsilon; implementations do. The wider norm divides the sum of squares by the new "
-            "width; the gains undo that for the squares, but not for the epsilon. What remains open is:",
+            "width; the gains undo that for the squares, but not for the epsilon.",
         ),
         (check([hidden], with_eps, seed), repaired),
         tuple(epsilon_at(scale, seed) for scale in (1.0, 0.1, 0.01)),

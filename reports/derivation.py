@@ -118,7 +118,7 @@ Names = list[tuple[Expr, Expr, str]]  # a sublayer as a term, its X, and its nam
 
 
 def sublayer_names(claim: Claim) -> Names:
-    """Each sublayer of the old layer, and of the grown one where it differs."""
+    """Each sublayer of the old layer, of the grown one where it differs, and of new layers."""
     assert claim.steps
     old, new = claim.steps[0].old, claim.steps[-1].new
     found: Names = []
@@ -129,14 +129,17 @@ def sublayer_names(claim: Claim) -> Names:
         found.append((before, stream(old), shown))
         if after != before:
             found.append((after, stream(new), rf"\widehat{{{shown}}}"))
+        for layer in new.inserted:
+            index = rf"\mathrm{{new}} {layer.label.removeprefix('layer')}"
+            found.append((sublayer(stream(new), layer, new), stream(new), rf"{shown}_{{{index}}}"))
     return found
 
 
 def abbreviated(chain: Chain, names: Names) -> Chain:
-    """A chain that only puts goals together, with the sublayers by name; one that opens no norm, with it as Y."""
-    if chain.goal.parts:
+    """A chain that puts several goals together, with the sublayers by name; one that opens no norm, with it as Y."""
+    if len(chain.goal.uses) > 1:
         return rewritten(chain, lambda term: by_name(term, names))
-    norms = {term for term in subterms(chain.right) if isinstance(term, Norm)}
+    norms = norms_of(chain.right) or norms_of(chain.left)
     opened = any(isinstance(term, RowScale) for line in chain.lines for term in subterms(line.after))
     if opened or len(norms) != 1 or any(symbol.name == "Y" for symbol in atoms(chain.left)):
         return chain
@@ -144,6 +147,10 @@ def abbreviated(chain: Chain, names: Names) -> Chain:
     Y = matrix("Y", *norm.shape)
     where = (", with ", Formula(f"Y = {text(norm)}", f"Y = {latex(norm)}"))
     return replace(rewritten(chain, lambda term: substitute(term, {norm: Y})), where=where)
+
+
+def norms_of(term: Expr) -> set[Expr]:
+    return {part for part in subterms(term) if isinstance(part, Norm)}
 
 
 def rewritten(chain: Chain, shorten: Callable[[Expr], Expr]) -> Chain:

@@ -124,6 +124,7 @@ def tally(section: Section) -> dict[str, str]:
         "steps": str(sum(len(goal.steps) for goal in section.goals)),
         "constraints": str(len(constraints)),
         "needed": _of(needed, len(constraints)),
+        "starts": "–" if section.initialiser is None else str(len(section.initialiser.enough)),
         "checks": _of(sum(row.passed for row in checks), len(checks)),
         "controls": _of(sum(row.passed for row in controls), len(controls)),
     }
