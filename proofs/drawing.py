@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from itertools import product as combinations
 from typing import Any
 
@@ -15,7 +15,7 @@ from ..symbolic.evaluate import Array, SizeError, Values, evaluate, whole
 from ..symbolic.expand import Block, Expansion
 from ..symbolic.floats import float_arithmetic
 from ..symbolic.instances import Nested, level_values
-from ..symbolic.terms import MatrixSymbol, atoms
+from ..symbolic.terms import MatrixExpr, MatrixSymbol, atoms
 from .kernel import Equation, solved, split, summands
 from .prover import bare
 
@@ -174,19 +174,22 @@ def constrain(step: Expansion, model: Nested, new: Nested, rng: np.random.Genera
 def enforce(equation: Equation, tables: list[Nested], values: Values, rng: np.random.Generator) -> None:
     """Make one equation true at one place: solve it for a new block, or set a factor of its only word to zero."""
     here = {name for table in tables for name in table}
+    for name, right in solutions(equation):
+        if name in here:
+            return assign(name, evaluate(right, values, FLOATS), tables)
     terms = summands(equation)
-    for k in bare(equation):
-        block = split(terms[k])[1]
-        rest = [term for i, term in enumerate(terms) if i != k]
-        if block.name in here and not any(block in atoms(term) for term in rest):
-            found = solved(equation, k)
-            assert found is not None
-            return assign(block.name, evaluate(found.right, values, FLOATS), tables)
     if len(terms) == 1:
         names = [symbol.name for symbol in sorted(atoms(terms[0]), key=str) if symbol.name in here]
         if names:
             name = names[rng.integers(len(names))]
             assign(name, 0 * values.matrices[name], tables)
+
+
+@lru_cache(maxsize=4096)
+def solutions(equation: Equation) -> tuple[tuple[str, MatrixExpr], ...]:
+    """The bare matrices that an equation can be solved for, with what they then are."""
+    found = [(split(summands(equation)[k])[1], solved(equation, k)) for k in bare(equation)]
+    return tuple((block.name, one.right) for block, one in found if one is not None and block not in atoms(one.right))
 
 
 def assign(name: str, value: Array, tables: list[Nested]) -> None:
@@ -211,4 +214,4 @@ def satisfied(step: Expansion, model: Nested, new: Nested, holds: Holds | None =
 def holds_closely(equation: Equation, values: Values) -> bool:
     """Up to rounding errors."""
     left, right = (evaluate(side, values, FLOATS) for side in (equation.left, equation.right))
-    return np.allclose(left, right, rtol=CLOSE, atol=CLOSE)
+    return bool((np.abs(left - right) <= CLOSE * (1 + np.abs(right))).all())

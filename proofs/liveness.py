@@ -96,7 +96,8 @@ def liveness(claim: Claim, zeros: frozenset[str] | None = None, seed: int = 0) -
     still: list[Still] = []
     while True:
         here, waiting = at(step, state), [name for name in names if name not in state.moved]
-        now = moving(here, waiting, seed)
+        drawn = places(here, seed)
+        now = frozenset(name for name in waiting if moves(name, drawn))
         resting = [name for name in waiting if name not in now]
         before = derived(claim_about(claim.variants, [here]))
         still += [Still(name, state.step, shown(before, name)) for name in resting]
@@ -123,18 +124,28 @@ def at(step: Expansion, state: State) -> Expansion:
 # ---------------------------------------------------------------- a block that moves, in numbers
 
 
-def moving(step: Expansion, names: Sequence[str], seed: int) -> frozenset[str]:
-    """The blocks with respect to which the output has a derivative, at random parameters that meet the constraints."""
-    found: set[str] = set()
-    for drawing in range(seed, seed + SEEDS):
-        found |= {
-            name for name, size in derivatives(step, [n for n in names if n not in found], drawing) if size > CLEARLY
-        }
-    return frozenset(found)
+@dataclass(frozen=True, eq=False)
+class Place:
+    """Random parameters and new blocks that meet the constraints of an expansion."""
+
+    step: Expansion
+    old: Nested
+    new: Nested
+    eps_hat: float
+
+    def slope(self, name: str) -> float:
+        """The largest change of the output, to first order, as a block moves in a random direction."""
+        hat = grown(self.step, self.old, towards(self.new, name, np.random.default_rng(0)), COMPLEX)
+        return float(np.abs(slope(hat, self.eps_hat)).max())
 
 
-def derivatives(step: Expansion, names: Sequence[str], seed: int) -> Iterator[tuple[str, float]]:
-    """For each block the largest change of the output, to first order, as it moves in a random direction."""
+def places(step: Expansion, seed: int) -> tuple[Place, ...]:
+    """A few random places; none where the constraints could not be met."""
+    found = (place(step, drawing) for drawing in range(seed, seed + SEEDS))
+    return tuple(one for one in found if one is not None)
+
+
+def place(step: Expansion, seed: int) -> Place | None:
     rng = np.random.default_rng(seed)
 
     def entries(rows: int, columns: int) -> Array:
@@ -142,12 +153,13 @@ def derivatives(step: Expansion, names: Sequence[str], seed: int) -> Iterator[tu
 
     old = drawn_model(PROFILE, entries)
     new = drawn_blocks(step, old, PROFILE, entries, rng)
-    if new is None:
-        return
-    eps_hat = grown_eps(step, old, new, 0.0 if step.old.preset.eps == 0 else 2.0**-10)
-    for name in names:
-        hat = grown(step, old, towards(new, name, rng), COMPLEX)
-        yield name, float(np.abs(slope(hat, eps_hat)).max())
+    eps = 0.0 if step.old.preset.eps == 0 else 2.0**-10
+    return None if new is None else Place(step, old, new, grown_eps(step, old, new, eps))
+
+
+def moves(name: str, found: Sequence[Place]) -> bool:
+    """Whether the output has a derivative with respect to a block at one of some places."""
+    return any(one.slope(name) > CLEARLY for one in found)
 
 
 def towards(nested: Nested, name: str, rng: np.random.Generator) -> Nested:
@@ -257,11 +269,10 @@ def standstill(claim: Claim, seed: int = 0) -> dict[str, Sorted]:
     names = tuple(by_name(step))
 
     @cache
-    def moved(zeros: Subset) -> frozenset[str]:
-        state = State(1, frozenset(names[i] for i in zeros), (), frozenset())
-        return moving(at(step, state), names, seed)
+    def drawn(zeros: Subset) -> tuple[Place, ...]:
+        return places(at(step, State(1, frozenset(names[i] for i in zeros), (), frozenset())), seed)
 
     def oracle(name: str) -> Oracle:
-        return lambda zeros: "insufficient" if name in moved(zeros) else "sufficient"
+        return lambda zeros: "insufficient" if moves(name, drawn(zeros)) else "sufficient"
 
     return {name: enumerate_subsets(len(names), oracle(name)) for name in names}

@@ -28,6 +28,7 @@ from .kernel import (
     Context,
     Equation,
     Position,
+    Rule,
     Step,
     Theorem,
     apply,
@@ -195,17 +196,23 @@ def weight(term: Expr) -> int:
 
 # ---------------------------------------------------------------- where a rule applies
 
-Known = dict[tuple[Expr, str, tuple[int, ...]], tuple[Position, ...]]
+Known = dict[tuple[Expr, Rule, tuple[int, ...]], tuple[Position, ...]]
+CONTEXTUAL = ("constraint", "lemma", "induction over layers")
+MOST_KNOWN = 400_000
+always: Known = {}  # where the rules apply that depend on no context
 
 
-def everywhere(context: Context, term: Expr, rule: str, argument: tuple[int, ...], known: Known) -> Step | None:
+def everywhere(context: Context, term: Expr, rule: str, argument: tuple[int, ...], here: Known) -> Step | None:
     """The step that uses a rule at every place where it applies; None where it applies nowhere."""
-    length = run_length(context, rule, argument)
+    length, applied = run_length(context, rule, argument), RULES[rule]
+    known = here if rule in CONTEXTUAL else always
+    if len(always) > MOST_KNOWN:
+        always.clear()
 
     def places(term: Expr) -> tuple[Position, ...]:
-        key = (term, rule, argument)
+        key = (term, applied, argument)
         if key not in known:
-            known[key] = ((),) if RULES[rule](context, term, argument) is not None else tuple(below(term))
+            known[key] = ((),) if applied(context, term, argument) is not None else tuple(below(term))
         return known[key]
 
     def below(term: Expr) -> Iterator[Position]:
@@ -223,7 +230,7 @@ def everywhere(context: Context, term: Expr, rule: str, argument: tuple[int, ...
         if not isinstance(term, (MatMul, MatAdd)) or len(run) < length or any(map(is_scalar, run)):
             return False
         part = (product if isinstance(term, MatMul) else total)(*run)
-        return isinstance(part, type(term)) and RULES[rule](context, part, argument) is not None
+        return isinstance(part, type(term)) and applied(context, part, argument) is not None
 
     positions = places(term)
     return Step(rule, in_order(positions), argument) if positions else None

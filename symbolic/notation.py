@@ -63,11 +63,25 @@ class _Remembering:
         return self._known[expr]
 
 
+    def parenthesize(self, item, level, *given, strict=False, **options):  # type: ignore[no-untyped-def]
+        """A product is weak where a minus stands in front; sympy would work that out from all of its factors."""
+        if not isinstance(item, MatMul):
+            return super().parenthesize(item, level, *given, strict=strict, **options)  # type: ignore[misc]
+        first = item.args[0]
+        strength = PRECEDENCE["Add" if is_scalar(first) and first.could_extract_minus_sign() else "Mul"]
+        bare = strength > level or (strict and strength == level)
+        return self._print(item) if bare else self.brackets.format(self._print(item))
+
+    brackets = "({})"
+
+
 LARGEST_MEMORY = 50_000
 
 
 class _Latex(_Remembering, LatexPrinter):
     """sympy's own printers of sums and products evaluate and reorder; these print what is there."""
+
+    brackets = r"\left({}\right)"
 
     def _print_Symbol(self, expr, style="plain"):  # type: ignore[no-untyped-def]
         return name_latex(expr.name)
