@@ -10,6 +10,7 @@ from typing import Any
 
 from ..proofs.certificate import CertificateError, Held, verify
 from ..symbolic.errors import VariantError
+from ..symbolic.variant import content_of
 from .embedded import certificates
 
 LARGEST_FILE = 200_000_000
@@ -49,10 +50,7 @@ def verify_file(path: Path) -> list[Verified]:
 
 def read(path: Path) -> str:
     try:
-        if path.exists() and not (path.is_file() or path.is_dir()):
-            raise OSError("it is no regular file")
-        with path.open("rb") as stream:
-            content = stream.read(LARGEST_FILE + 1)
+        content = content_of(path, LARGEST_FILE + 1)
         if len(content) > LARGEST_FILE:
             raise VariantError("the file is too large", str(path), expected=f"at most {LARGEST_FILE} bytes")
         return content.decode("utf-8")

@@ -150,10 +150,7 @@ def load(path_or_name: str | os.PathLike[str]) -> Variant:
 
 def _read(path: Path, shown: str) -> str:
     try:
-        if path.exists() and not (path.is_file() or path.is_dir()):
-            raise OSError("it is no regular file")
-        with path.open("rb") as stream:
-            content = stream.read(LARGEST_FILE + 1)
+        content = content_of(path, LARGEST_FILE + 1)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         built_in = f", or the catalogue name `{path.stem}`" if path.stem in catalogue() else ""
@@ -169,6 +166,18 @@ def _read(path: Path, shown: str) -> str:
         raise place_of(before, shown, len(before)).error(
             "the file is not UTF-8", f"the byte 0x{content[error.start]:02x}", "UTF-8 text"
         ) from None
+
+
+def content_of(path: Path, most: int) -> bytes:
+    """At most so many bytes of a file, or of a stream that this process was given.
+
+    Raises OSError for what cannot be read; a device or a pipe by name may wait for ever, and is refused.
+    """
+    given = path.parent in (Path("/dev/fd"), Path("/proc/self/fd")) or path == Path("/dev/stdin")
+    if path.exists() and not (path.is_file() or path.is_dir() or given):
+        raise OSError("it is no regular file")
+    with path.open("rb") as stream:
+        return stream.read(most)
 
 
 def _too_large(file: str) -> VariantError:
