@@ -33,7 +33,7 @@ bench: $(TEST)
 
 # The types are checked on the installed wheel, where the packages have the names that users import.
 lint: $(LINT)
-	$(BIN)/ruff check .
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	rm -rf build $(VENV)/typed
 	$(PIP) --no-deps --target $(VENV)/typed . && rm -rf build
 	cd $(VENV) && MYPYPATH=typed bin/mypy --config-file ../pyproject.toml --cache-dir .mypy_cache -p growproof
@@ -56,6 +56,6 @@ $(LINT): $(TEST)
 	touch $@
 
 $(EXTRAS): $(TEST)
-	$(PIP) --editable ".[browser]"
+	$(PIP) --editable ".[browser,cvc5]"
 	PLAYWRIGHT=$(BIN)/playwright sh .ci/find-chromium
 	touch $@

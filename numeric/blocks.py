@@ -81,8 +81,7 @@ def added_layer(h: int, p: int, shapes: list[tuple[int, int]], fill: Fill) -> La
     return Layer(
         g_MHA=fill("g_MHA", 1, h),
         heads=tuple(
-            Head(fill("W_Q", h, k), fill("W_K", h, k), fill("W_V", h, v), fill("W_O", v, h))
-            for k, v in shapes
+            Head(fill("W_Q", h, k), fill("W_K", h, k), fill("W_V", h, v), fill("W_O", v, h)) for k, v in shapes
         ),
         g_MLP=fill("g_MLP", 1, h),
         W_l1=fill("W_l1", h, p),

@@ -146,9 +146,7 @@ class StreamMap:
         """The map for a matrix E, or for [eye(h) 0]. Raises ValueError where it does not fit."""
         if E is None:
             if h_hat < h:
-                raise ValueError(
-                    f"stream: found h = {h} -> {h_hat}, expected a matrix, since padding only grows"
-                )
+                raise ValueError(f"stream: found h = {h} -> {h_hat}, expected a matrix, since padding only grows")
             return cls(h_hat, None, 1.0, 0.0)
         if E.shape != (h, h_hat):
             raise ValueError(f"stream: found shape {E.shape}, expected ({h}, {h_hat})")
@@ -213,9 +211,7 @@ def _compare(
     return Comparison(sides.form.name, _sizes(original, expanded), tuple(squares), output)
 
 
-def _new_layer(
-    name: str, layer: Layer, X: Bounded, X_hat: Bounded, sides: _Sides
-) -> tuple[Bounded, Agreement]:
+def _new_layer(name: str, layer: Layer, X: Bounded, X_hat: Bounded, sides: _Sides) -> tuple[Bounded, Agreement]:
     """The expanded model's stream after a new layer, and the square that says that it gives X E for X E."""
     before = after = _two_streams(sides.embedded(X), X_hat)
     for sublayer in (bounded_mha, bounded_mlp):
@@ -252,9 +248,7 @@ def _agreement(name: str, reference: Bounded, candidate: Bounded, form: Format) 
     bound = reference.error + candidate.error
     ratio = _ratio(_distances(gap, largest), bound)
     worst = np.unravel_index(int(np.argmax(ratio)), ratio.shape)
-    return Agreement(
-        name, float(largest.max()), float((largest / ulp).max()), float(bound[worst]), float(ratio[worst])
-    )
+    return Agreement(name, float(largest.max()), float((largest / ulp).max()), float(bound[worst]), float(ratio[worst]))
 
 
 def _distances(gap: Array, largest: Array) -> Array:

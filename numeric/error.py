@@ -202,9 +202,7 @@ def row_norms(X: Array) -> Array:
     return np.asarray(np.sqrt(squares + X.shape[-1] * number_format(X.dtype).eta))
 
 
-def _norm_error(
-    name: str, g: Array, X: Array, normed: Array, incoming: Array, arith: Arithmetic
-) -> NormError:
+def _norm_error(name: str, g: Array, X: Array, normed: Array, incoming: Array, arith: Arithmetic) -> NormError:
     """The error of Norm(X); eps acts like one more coordinate of size sqrt(h eps) in every row."""
     h, work = X.shape[-1], arith.form.working
     length = np.sqrt(np.einsum("...i,...i->...", X, X).astype(np.float64) + h * arith.eps)

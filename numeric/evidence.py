@@ -129,9 +129,7 @@ def _row(name: str, case: Case, dtype: str, seed: int) -> Row:
         return random_fill(rng, ZEROS[expansion] - freed, dtype)
 
     grown = case.step(start, fills)
-    found = compare(
-        start.model, start.I, grown.model, grown.I, inserted=grown.inserted, scalings=grown.scalings
-    )
+    found = compare(start.model, start.I, grown.model, grown.I, inserted=grown.inserted, scalings=grown.scalings)
     return Row(
         expansion=name,
         dtype=dtype,

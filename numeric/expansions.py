@@ -95,9 +95,7 @@ def hidden_expansion(model: Model, I: Array, blocks: HiddenBlocks) -> tuple[Mode
     M_I = np.broadcast_to(blocks.M_I, (*check_input(model, I).shape[:-1], blocks.M_I.shape[-1]))
     P = _beside(model.P, blocks.M_P, "M_P")
     scale = rounded_sqrt(Fraction(model.h, P.shape[1]), model.dtype)
-    layers = tuple(
-        _hidden_layer(layer, scale, new) for layer, new in zip(model.layers, blocks.layers, strict=True)
-    )
+    layers = tuple(_hidden_layer(layer, scale, new) for layer, new in zip(model.layers, blocks.layers, strict=True))
     return Model(P, layers, _below(model.W_out, blocks.M_W_out, "M_W_out")), _beside(I, M_I, "M_I")
 
 

@@ -86,9 +86,7 @@ class Model:
 
 def map_parameters(model: Model, change: Callable[[Array], Array]) -> Model:
     """The model with `change` applied to every parameter array."""
-    return Model(
-        change(model.P), tuple(_map_layer(layer, change) for layer in model.layers), change(model.W_out)
-    )
+    return Model(change(model.P), tuple(_map_layer(layer, change) for layer in model.layers), change(model.W_out))
 
 
 def cast(model: Model, dtype: DTypeLike) -> Model:
@@ -105,8 +103,7 @@ def from_nested(nested: Mapping[str, Any], dtype: DTypeLike = np.float64) -> tup
     """
     target = as_dtype(dtype)
     layers = tuple(
-        _layer_from_nested(layer, f"layers[{n}]", target)
-        for n, layer in enumerate(_get(nested, "layers", ""))
+        _layer_from_nested(layer, f"layers[{n}]", target) for n, layer in enumerate(_get(nested, "layers", ""))
     )
     model = Model(_array(nested, "P", "", target), layers, _array(nested, "W_out", "", target))
     return model, check_input(model, _array(nested, "I", "", target))
@@ -144,8 +141,7 @@ def random_model(
     Matrices are normal with variance 1/rows, so that activations keep their size; gains lie around one.
     """
     layers = tuple(
-        random_layer(rng, h=h, p=width, heads=shapes, dtype=dtype)
-        for width, shapes in zip(p, heads, strict=True)
+        random_layer(rng, h=h, p=width, heads=shapes, dtype=dtype) for width, shapes in zip(p, heads, strict=True)
     )
     return Model(random_rows(rng, s, h, dtype), layers, random_matrix(rng, h, o, dtype))
 
@@ -198,8 +194,7 @@ def random_gain(rng: np.random.Generator, h: int, dtype: DTypeLike) -> Array:
 def _map_layer(layer: Layer, change: Callable[[Array], Array]) -> Layer:
     arrays = {f.name: change(getattr(layer, f.name)) for f in fields(Layer) if f.name != "heads"}
     heads = tuple(
-        Head(**{name: change(getattr(head, name)) for name in HEAD_MATRICES}, scale=head.scale)
-        for head in layer.heads
+        Head(**{name: change(getattr(head, name)) for name in HEAD_MATRICES}, scale=head.scale) for head in layer.heads
     )
     return Layer(heads=heads, **arrays)
 
@@ -235,8 +230,7 @@ def _check_layer(model: Model, where: str, layer: Layer) -> None:
 def _check(model: Model, name: str, array: Array, expected: tuple[int | None, ...]) -> None:
     """Raise unless the array has that shape (None: any size from one) and the model's dtype."""
     fits = array.ndim == len(expected) and all(
-        size == wanted if wanted is not None else size >= 1
-        for size, wanted in zip(array.shape, expected, strict=True)
+        size == wanted if wanted is not None else size >= 1 for size, wanted in zip(array.shape, expected, strict=True)
     )
     if not fits:
         shape = ", ".join("any" if wanted is None else str(wanted) for wanted in expected)
@@ -248,18 +242,14 @@ def _check(model: Model, name: str, array: Array, expected: tuple[int | None, ..
 def _layer_from_nested(nested: Mapping[str, Any], where: str, dtype: np.dtype[Any]) -> Layer:
     arrays = {f.name: _array(nested, f.name, where, dtype) for f in fields(Layer) if f.name != "heads"}
     heads = tuple(
-        Head(
-            **{name: _array(head, name, f"{where}.heads[{e}]", dtype) for name in HEAD_MATRICES}, scale=_scale(head)
-        )
+        Head(**{name: _array(head, name, f"{where}.heads[{e}]", dtype) for name in HEAD_MATRICES}, scale=_scale(head))
         for e, head in enumerate(_get(nested, "heads", where))
     )
     return Layer(heads=heads, **arrays)
 
 
 def _layer_to_nested(layer: Layer) -> dict[str, Any]:
-    nested: dict[str, Any] = {
-        f.name: _list(getattr(layer, f.name)) for f in fields(Layer) if f.name != "heads"
-    }
+    nested: dict[str, Any] = {f.name: _list(getattr(layer, f.name)) for f in fields(Layer) if f.name != "heads"}
     nested["heads"] = [
         {name: _list(getattr(head, name)) for name in HEAD_MATRICES} | _scale_to_nested(head) for head in layer.heads
     ]

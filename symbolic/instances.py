@@ -63,9 +63,7 @@ def grown(expansion: Expansion, old: Nested, new: Nested, arithmetic: Arithmetic
         heads = [head for family, many in groups for head in heads_of(family, many, own, old_layer, new_layer)]
         return {**rewritten(terms.weights, own), "heads": heads}
 
-    def heads_of(
-        family: Heads, many: bool, outer: Values, old_layer: Nested, new_layer: Nested
-    ) -> Iterable[Nested]:
+    def heads_of(family: Heads, many: bool, outer: Values, old_layer: Nested, new_layer: Nested) -> Iterable[Nested]:
         old_heads, new_heads = old_layer.get("heads", []), new_layer.get("heads", [])
         if not many:
             yield one_head(family, outer)

@@ -45,7 +45,7 @@ def name_latex(name: str) -> str:
 class _Remembering:
     """A printer that prints equal sub-terms once, for terms never change, and p_hat - p, not -p + p_hat."""
 
-    def _as_ordered_terms(self, expr, order=None):  # type: ignore[no-untyped-def]
+    def _as_ordered_terms(self, expr, order=None):
         found = super()._as_ordered_terms(expr, order)  # type: ignore[misc]
         return sorted(found, key=lambda term: term.could_extract_minus_sign())
 
@@ -62,8 +62,7 @@ class _Remembering:
             self._known[expr] = super()._print(expr)  # type: ignore[misc]
         return self._known[expr]
 
-
-    def parenthesize(self, item, level, *given, strict=False, **options):  # type: ignore[no-untyped-def]
+    def parenthesize(self, item, level, *given, strict=False, **options):
         """A product is weak where a minus stands in front; sympy would work that out from all of its factors."""
         if not isinstance(item, MatMul):
             return super().parenthesize(item, level, *given, strict=strict, **options)  # type: ignore[misc]
@@ -83,37 +82,37 @@ class _Latex(_Remembering, LatexPrinter):
 
     brackets = r"\left({}\right)"
 
-    def _print_Symbol(self, expr, style="plain"):  # type: ignore[no-untyped-def]
+    def _print_Symbol(self, expr, style="plain"):
         return name_latex(expr.name)
 
-    def _print_MatrixSymbol(self, expr, style="plain"):  # type: ignore[no-untyped-def]
+    def _print_MatrixSymbol(self, expr, style="plain"):
         return name_latex(expr.name)
 
-    def _print_MatMul(self, expr):  # type: ignore[no-untyped-def]
+    def _print_MatMul(self, expr):
         minus = expr.args[0] == -1
         shown = [self.parenthesize(part, PRECEDENCE["Mul"], strict=is_scalar(part)) for part in expr.args[minus:]]
         return ("-" if minus else "") + " ".join(shown)
 
-    def _print_MatAdd(self, expr):  # type: ignore[no-untyped-def]
+    def _print_MatAdd(self, expr):
         shown = [
             self._print(part) if isinstance(part, MatMul) else self.parenthesize(part, PRECEDENCE["Add"])
             for part in expr.args
         ]
         return shown[0] + "".join(f" {part}" if part.startswith("-") else f" + {part}" for part in shown[1:])
 
-    def _print_ZeroMatrix(self, expr):  # type: ignore[no-untyped-def]
+    def _print_ZeroMatrix(self, expr):
         return "0"
 
-    def _print_Identity(self, expr):  # type: ignore[no-untyped-def]
+    def _print_Identity(self, expr):
         return rf"\mathbf{{I}}_{{{self._print(expr.rows)}}}"
 
-    def _print_OneMatrix(self, expr):  # type: ignore[no-untyped-def]
+    def _print_OneMatrix(self, expr):
         sizes = self._print(expr.rows)
         if expr.cols != 1:
             sizes += rf" \times {self._print(expr.cols)}"
         return rf"\mathbf{{1}}_{{{sizes}}}"
 
-    def _print_Transpose(self, expr):  # type: ignore[no-untyped-def]
+    def _print_Transpose(self, expr):
         inner = self.parenthesize(expr.arg, PRECEDENCE["Pow"])
         return rf"{inner}^{{T}}"
 
@@ -121,35 +120,35 @@ class _Latex(_Remembering, LatexPrinter):
 class _Text(_Remembering, StrPrinter):
     """The variant notation; nodes without a notation of their own print like calls."""
 
-    def _print_BlockMatrix(self, expr):  # type: ignore[no-untyped-def]
+    def _print_BlockMatrix(self, expr):
         rows = "; ".join(", ".join(map(self._print, row)) for row in block_rows(expr))
         return f"[{rows}]"
 
-    def _print_Transpose(self, expr):  # type: ignore[no-untyped-def]
+    def _print_Transpose(self, expr):
         return f"{self.parenthesize(expr.arg, PRECEDENCE['Pow'])}'"
 
-    def _print_ZeroMatrix(self, expr):  # type: ignore[no-untyped-def]
+    def _print_ZeroMatrix(self, expr):
         return f"0({self._print(expr.rows)}, {self._print(expr.cols)})"
 
-    def _print_OneMatrix(self, expr):  # type: ignore[no-untyped-def]
+    def _print_OneMatrix(self, expr):
         return f"ones({self._print(expr.rows)}, {self._print(expr.cols)})"
 
-    def _print_Identity(self, expr):  # type: ignore[no-untyped-def]
+    def _print_Identity(self, expr):
         return f"eye({self._print(expr.rows)})"
 
-    def _print_MatMul(self, expr):  # type: ignore[no-untyped-def]
+    def _print_MatMul(self, expr):
         return "*".join(self.parenthesize(part, PRECEDENCE["Mul"]) for part in expr.args)
 
-    def _print_MatAdd(self, expr):  # type: ignore[no-untyped-def]
+    def _print_MatAdd(self, expr):
         return " + ".join(self.parenthesize(part, PRECEDENCE["Add"]) for part in expr.args)
 
-    def _print_Pow(self, expr, rational=False):  # type: ignore[no-untyped-def]
+    def _print_Pow(self, expr, rational=False):
         return super()._print_Pow(expr, rational).replace("**", "^")
 
-    def _print_Act(self, expr):  # type: ignore[no-untyped-def]
+    def _print_Act(self, expr):
         return f"act({self._print(expr.arg)})"  # an architecture has one activation
 
-    def _node(self, expr):  # type: ignore[no-untyped-def]
+    def _node(self, expr):
         name = type(expr).__name__
         known = name.lower() if name.lower() in FUNCTIONS else name
         return f"{known}({', '.join(map(self._print, expr.args))})"

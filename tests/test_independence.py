@@ -185,8 +185,7 @@ def derivations(text: str) -> list[tuple[str, object, object, bool]]:
     """Each goal of a variant with its steps, and whether it was proved."""
     claim = claim_of([loads(text, "renamed.toml")], paper_model(PRESETS["paper"]))
     return [
-        (p.goal.name, p.derivation.left_steps, p.derivation.right_steps, p.theorem is not None)
-        for p in claim.goals
+        (p.goal.name, p.derivation.left_steps, p.derivation.right_steps, p.theorem is not None) for p in claim.goals
     ]
 
 
@@ -224,9 +223,7 @@ def with_other_symbols(monkeypatch: pytest.MonkeyPatch) -> None:
 
     numbers = {parameter.name: f"Q{99 - i}" for i, parameter in enumerate(PARAMETERS)}
     right = architecture.matrix
-    monkeypatch.setattr(
-        architecture, "matrix", lambda name, *sides: right(numbers.get(name, name), *sides)
-    )
+    monkeypatch.setattr(architecture, "matrix", lambda name, *sides: right(numbers.get(name, name), *sides))
 
 
 @pytest.mark.parametrize("name", catalogue())

@@ -49,9 +49,7 @@ def expanded_in_all_six_ways(model: Model, I: Array) -> tuple[Model, Array]:
     rng = np.random.default_rng(1)
     fill = {name: random_fill(rng, zero, model.dtype) for name, zero in ZEROS.items()}
     wide = H + H // 4
-    grown = on_layers(
-        model, lambda layer: mlp_expansion(layer, *mlp_blocks(layer, P + P // 4, fill["mlp-expansion"]))
-    )
+    grown = on_layers(model, lambda layer: mlp_expansion(layer, *mlp_blocks(layer, P + P // 4, fill["mlp-expansion"])))
     grown = on_layers(grown, lambda layer: head_addition(layer, added_head(H, K, K, fill["head-addition"])))
     grown = on_layers(
         grown,
@@ -64,9 +62,7 @@ def expanded_in_all_six_ways(model: Model, I: Array) -> tuple[Model, Array]:
         grown,
         lambda layer: on_heads(
             layer,
-            lambda head: attention_expansion(
-                head, *attention_blocks(head, K + K // 4, fill["attention-expansion"])
-            ),
+            lambda head: attention_expansion(head, *attention_blocks(head, K + K // 4, fill["attention-expansion"])),
         ),
     )
     grown, I_hat = hidden_expansion(grown, I, hidden_blocks(grown, wide, fill["hidden-expansion"]))

@@ -85,9 +85,7 @@ def some_model(seed: int, dtype: str, layers: int = 2) -> tuple[Model, Any]:
     """A random small model whose layers and heads differ, and an input."""
     rng = np.random.default_rng(seed)
     s, h = (int(n) for n in rng.integers(1, 7, 2))
-    heads = [
-        [(int(k), int(v)) for k, v in rng.integers(1, 5, (rng.integers(1, 4), 2))] for _ in range(layers)
-    ]
+    heads = [[(int(k), int(v)) for k, v in rng.integers(1, 5, (rng.integers(1, 4), 2))] for _ in range(layers)]
     p = [int(n) for n in rng.integers(1, 12, layers)]
     model = random_model(rng, s=s, h=h, o=3, p=p, heads=heads)
     return cast(model, dtype), random_rows(rng, s, h, dtype)

@@ -93,9 +93,7 @@ def steps(draw: st.DrawFn, name: str) -> Callable[[Growing], Growing]:
                 return replace(now, model=grown)
             case "head-addition":
                 head = added_head(now.model.h, k, v, fill)
-                return replace(
-                    now, model=on_layers(now.model, lambda layer: head_addition(layer, head), layers)
-                )
+                return replace(now, model=on_layers(now.model, lambda layer: head_addition(layer, head), layers))
             case "heads-expansion":
                 grown = on_layers(now.model, lambda layer: chosen(layer, wider_values), layers)
                 return replace(now, model=grown)
@@ -103,18 +101,14 @@ def steps(draw: st.DrawFn, name: str) -> Callable[[Growing], Growing]:
                 grown = on_layers(now.model, lambda layer: chosen(layer, wider_keys), layers)
                 return replace(now, model=grown, scalings=now.scalings + Counter({"W_K": 1}))
             case "hidden-expansion":
-                grown, I = hidden_expansion(
-                    now.model, now.I, hidden_blocks(now.model, now.model.h + more, fill)
-                )
+                grown, I = hidden_expansion(now.model, now.I, hidden_blocks(now.model, now.model.h + more, fill))
                 scalings = now.scalings + Counter({"g_MHA": 1, "g_MLP": 1})
                 return replace(now, model=grown, I=I, scalings=scalings)
             case _:
                 position = 1 + round(place * len(now.model.layers))
                 layer = added_layer(now.model.h, more, [(k, v), (v, k)], fill)
                 shifted = tuple(n + (n >= position) for n in now.new)
-                return replace(
-                    now, model=layer_addition(now.model, layer, position), new=(*shifted, position)
-                )
+                return replace(now, model=layer_addition(now.model, layer, position), new=(*shifted, position))
 
     return step
 
@@ -177,9 +171,7 @@ def wider(dtype: str, size: float) -> tuple[Model, Array, Model, Array]:
     rng = np.random.default_rng(0)
     model = random_model(rng, s=3, h=4, o=3, p=[6, 5], heads=[[(1, 2)], [(1, 2)]], dtype=dtype)
     small = model.dtype.type(size)
-    writes = {
-        id(W) for layer in model.layers for W in (layer.W_l2, layer.b_l2, *(x.W_O for x in layer.heads))
-    }
+    writes = {id(W) for layer in model.layers for W in (layer.W_l2, layer.b_l2, *(x.W_O for x in layer.heads))}
     model = map_parameters(model, lambda W: W * small if id(W) in writes or W is model.P else W)
     I = random_rows(rng, 3, 4, dtype) * small
     fill = random_fill(rng, ZEROS["hidden-expansion"], dtype)
@@ -253,9 +245,7 @@ def test_a_rotated_stream_is_compared_up_to_the_rounding_of_the_rotation() -> No
     turned = tuple(
         replace(
             layer,
-            heads=tuple(
-                Head(E.T @ head.W_Q, E.T @ head.W_K, E.T @ head.W_V, head.W_O @ E) for head in layer.heads
-            ),
+            heads=tuple(Head(E.T @ head.W_Q, E.T @ head.W_K, E.T @ head.W_V, head.W_O @ E) for head in layer.heads),
             W_l1=E.T @ layer.W_l1,
             W_l2=layer.W_l2 @ E,
             b_l2=layer.b_l2 @ E,
@@ -361,9 +351,7 @@ def test_a_blackboard_counterexample_is_replayed() -> None:
 
 def test_a_counterexample_with_a_zero_row_is_refused_with_the_row() -> None:
     model, I = from_nested(ONE)
-    with pytest.raises(
-        ValueError, match=r"norm: found row \[0\] of the stream zero with eps = 0, expected no 0/0"
-    ):
+    with pytest.raises(ValueError, match=r"norm: found row \[0\] of the stream zero with eps = 0, expected no 0/0"):
         difference(model, 0 * I, model, 0 * I)
     assert difference(model, 0 * I, model, 0 * I, eps=1.0).max_abs == 0
 

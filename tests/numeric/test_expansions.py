@@ -145,9 +145,7 @@ def test_a_block_that_does_not_fit_is_named() -> None:
     with pytest.raises(ValueError, match=r"M_W_l2: found shape \(2, 3\), expected \(any, 4\)"):
         mlp_expansion(layer, M_W_l1, M_b_l1, M_W_l2[:, :3])
     with pytest.raises(ValueError, match=r"M_W_V: found shape \(3, 4\), expected \(4, any\)"):
-        heads_expansion(
-            layer.heads[0], *heads_blocks(replace(layer.heads[0], W_V=np.ones((3, 3))), 7, free())
-        )
+        heads_expansion(layer.heads[0], *heads_blocks(replace(layer.heads[0], W_V=np.ones((3, 3))), 7, free()))
 
 
 def test_initialisers_set_the_theorems_zeros_and_nothing_else() -> None:

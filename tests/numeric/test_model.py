@@ -36,9 +36,7 @@ def test_nested_lists_come_back_as_they_were(model: Model, dtype: str) -> None:
 def test_entries_may_be_exact_fractions_in_strings() -> None:
     head = {"W_Q": [["1/2"]], "W_K": [["3"]], "W_V": [[1]], "W_O": [["-1/4"]]}
     layer = {name: [[1]] for name in ("g_MHA", "g_MLP", "W_l1", "b_l1", "W_l2", "b_l2")}
-    model, I = from_nested(
-        {"I": [["1/3"]], "P": [[0]], "W_out": [[1]], "layers": [{**layer, "heads": [head]}]}
-    )
+    model, I = from_nested({"I": [["1/3"]], "P": [[0]], "W_out": [[1]], "layers": [{**layer, "heads": [head]}]})
     assert float(I[0, 0]) == 1 / 3
     assert float(model.layers[0].heads[0].W_O[0, 0]) == -0.25
 
@@ -63,9 +61,7 @@ def test_a_wrong_layer_or_head_parameter_is_named(model: Model) -> None:
     with pytest.raises(ValueError, match=r"layers\[1\]\.b_l1: found shape \(1, 7\), expected \(1, 6\)"):
         replace(model, layers=(first, replace(second, b_l1=np.ones((1, 7)))))
     head = replace(first.heads[1], W_O=np.ones((3, 4)))
-    with pytest.raises(
-        ValueError, match=r"layers\[0\]\.heads\[1\]\.W_O: found shape \(3, 4\), expected \(2, 4\)"
-    ):
+    with pytest.raises(ValueError, match=r"layers\[0\]\.heads\[1\]\.W_O: found shape \(3, 4\), expected \(2, 4\)"):
         replace(model, layers=(replace(first, heads=(first.heads[0], head)), second))
 
 
@@ -85,9 +81,7 @@ def test_an_input_of_the_wrong_shape_is_named(model: Model) -> None:
 
 def test_every_parameter_is_visited(model: Model) -> None:
     zeros = to_nested(map_parameters(model, np.zeros_like), np.zeros((3, 4)))
-    assert not np.any(
-        [np.any(zeros["layers"][n][name]) for n in (0, 1) for name in ("g_MHA", "W_l1", "b_l2")]
-    )
+    assert not np.any([np.any(zeros["layers"][n][name]) for n in (0, 1) for name in ("g_MHA", "W_l1", "b_l2")])
     assert not np.any(zeros["P"])
     assert not np.any(zeros["W_out"])
     assert not np.any([np.any(W) for head in zeros["layers"][0]["heads"] for W in head.values()])

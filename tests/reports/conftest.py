@@ -120,13 +120,9 @@ NUMERIC = (
         False,
         True,
     ),
-    NumericRow(
-        "float32", "12 layers, h = 256", "MLP expansion, all layers", 1.7e-6, 3.0, 2.4e-3, 7.1e-4, False, True
-    ),
+    NumericRow("float32", "12 layers, h = 256", "MLP expansion, all layers", 1.7e-6, 3.0, 2.4e-3, 7.1e-4, False, True),
     NumericRow("bfloat16", "2 layers, h = 16", "MLP expansion, one layer", 0.0, 0.0, 1.2, 0.0, False, True),
-    NumericRow(
-        "float64", "2 layers, h = 16", (Math(M2), " random"), 1.92, 8.6e15, 4.4e-13, 4.4e12, True, True
-    ),
+    NumericRow("float64", "2 layers, h = 16", (Math(M2), " random"), 1.92, 8.6e15, 4.4e-13, 4.4e12, True, True),
 )
 
 MLP = Section(

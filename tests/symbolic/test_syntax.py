@@ -108,9 +108,7 @@ def compound(parts):
         return arguments.map(lambda given: Call(function, tuple(given)))
 
     def rows(width):
-        return st.lists(st.tuples(*[parts] * width), min_size=1, max_size=2).map(
-            lambda rows: Blocks(tuple(rows))
-        )
+        return st.lists(st.tuples(*[parts] * width), min_size=1, max_size=2).map(lambda rows: Blocks(tuple(rows)))
 
     return st.one_of(
         st.builds(BinaryOp, st.sampled_from("+-*"), parts, parts),
@@ -201,8 +199,7 @@ def test_an_error_can_be_put_at_a_node():
         ),
         (
             "A*(B + [C)",
-            "3:14: the bracket `[` opened at line 3, column 12 is closed by another kind;"
-            " found `)`; expected `]`",
+            "3:14: the bracket `[` opened at line 3, column 12 is closed by another kind; found `)`; expected `]`",
         ),
         ("A)", "3:6: this bracket closes nothing; found `)`; expected no bracket"),
         ("2 p", "3:7: a product is written with `*`; found `p`; expected `*` before `p`"),

@@ -277,8 +277,7 @@ def test_every_key_and_string_of_a_toml_file_is_found(text):
         ("", '1:1: the variant has no name; expected name = "..." above all tables'),
         (
             "name = 3",
-            "1:8: the value of `name` is not a string; found the number 3;"
-            ' expected a string in quotes, such as "3"',
+            '1:8: the value of `name` is not a string; found the number 3; expected a string in quotes, such as "3"',
         ),
         ("name = ' '", "1:9: the variant's name is empty; found nothing; expected a name"),
         (
@@ -291,8 +290,7 @@ def test_every_key_and_string_of_a_toml_file_is_found(text):
         ),
         (
             NAMED + "[constraint]",
-            "2:2: there is no such key or table in a variant file; found `constraint`;"
-            " expected `constraints`",
+            "2:2: there is no such key or table in a variant file; found `constraint`; expected `constraints`",
         ),
         (
             NAMED + "[grows]\nq = 'q_hat'",
@@ -329,23 +327,19 @@ def test_every_key_and_string_of_a_toml_file_is_found(text):
         ),
         (
             NAMED + "[new]\nX = 'h, p'",
-            "3:1: a new block cannot be called `X`; found the name of a sublayer's input;"
-            " expected a name of its own",
+            "3:1: a new block cannot be called `X`; found the name of a sublayer's input; expected a name of its own",
         ),
         (
             NAMED + "[new]\nW_Q = 'h, p'",
-            "3:1: a new block cannot be called `W_Q`; found the name of a parameter;"
-            " expected a name of its own",
+            "3:1: a new block cannot be called `W_Q`; found the name of a parameter; expected a name of its own",
         ),
         (
             NAMED + "[new]\nh_hat = 'h, p'",
-            "3:1: a new block cannot be called `h_hat`; found the name of a grown size;"
-            " expected a name of its own",
+            "3:1: a new block cannot be called `h_hat`; found the name of a grown size; expected a name of its own",
         ),
         (
             NAMED + "[new]\n'M 1' = 'h, p'",
-            "3:2: this cannot be the name of a block; found `M 1`;"
-            " expected a letter, then letters, digits and _",
+            "3:2: this cannot be the name of a block; found `M 1`; expected a letter, then letters, digits and _",
         ),
         (
             NAMED + "[rewrite]\nW_l3 = '0'",
@@ -353,8 +347,7 @@ def test_every_key_and_string_of_a_toml_file_is_found(text):
         ),
         (
             NAMED + "[rewrite]\nW_l1 = 0",
-            "3:8: the value of `W_l1` is not a string; found the number 0;"
-            ' expected a string in quotes, such as "0"',
+            '3:8: the value of `W_l1` is not a string; found the number 0; expected a string in quotes, such as "0"',
         ),
         (
             NAMED + "[rewrite]\nW_l1.M = '0'",
