@@ -2,7 +2,8 @@
 
 For a claim about all old parameters, the constraints must have a solution in the new blocks whatever the
 old parameters are.  A solution is looked for in the simplest way (solve for a new block where a constraint
-is linear in it, every other new block zero) and each constraint is then proved for it by the kernel.
+is linear in it, every other new block zero, or the identity where zero does not do) and each constraint is then
+proved for it by the kernel.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Sequence
 from itertools import islice, product
 
 from ..symbolic.expand import Expansion
-from ..symbolic.terms import Expr, MatrixExpr, MatrixSymbol, atoms, path_of, substitute, zero
+from ..symbolic.terms import Expr, MatrixExpr, MatrixSymbol, atoms, eye, path_of, substitute, zero
 from .kernel import Context, Equation, solved, split, summands
 from .prover import prove
 
@@ -21,11 +22,27 @@ Solution = dict[Expr, MatrixExpr]
 def solution(hypotheses: Sequence[Equation], new: Sequence[MatrixSymbol]) -> Solution | None:
     """New blocks that meet the hypotheses for all old parameters, or None where none was found."""
     found = solved_blocks(hypotheses, set(new))
-    zeros: Solution = {block: zero(*block.shape) for block in new if block not in found}
-    complete = zeros | {block: substitute(right, zeros) for block, right in found.items()}
-    instances = [Equation(substitute(h.left, complete), substitute(h.right, complete)) for h in hypotheses]
-    met = all(prove(Context(), instance.left, instance.right).theorem is not None for instance in instances)
-    return complete if met else None
+    others = [block for block in new if block not in found]
+    zeros: Solution = {block: zero(*block.shape) for block in others}
+    open_ones = [h for h in hypotheses if not met(h, complete(found, zeros))]
+    unmet = {symbol for h in open_ones for symbol in atoms(h.left) | atoms(h.right)}
+    simple = {block: eye(block.rows) if block in unmet and is_square(block) else zeros[block] for block in others}
+    candidates = (complete(found, zeros), complete(found, simple))
+    return next((chosen for chosen in candidates if all(met(h, chosen) for h in hypotheses)), None)
+
+
+def complete(found: Solution, others: Solution) -> Solution:
+    return others | {block: substitute(right, others) for block, right in found.items()}
+
+
+def met(hypothesis: Equation, chosen: Solution) -> bool:
+    """Proved, without any assumption, for these new blocks."""
+    left, right = (substitute(side, chosen) for side in (hypothesis.left, hypothesis.right))
+    return prove(Context(), left, right).theorem is not None
+
+
+def is_square(block: MatrixSymbol) -> bool:
+    return bool(block.rows == block.cols)
 
 
 def solved_blocks(hypotheses: Sequence[Equation], new: set[Expr]) -> Solution:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal
 
 from ..symbolic.architecture import Preset, paper_model
@@ -15,13 +16,14 @@ from ..symbolic.expand import Expansion, expand
 from ..symbolic.syntax import show
 from ..symbolic.variant import Variant
 from . import solver
-from .bounded import Bounded, bounded, small
+from .bounded import Bounded, bounded
 from .check import Claim, claim_of
+from .choices import Pair
 from .counterexample import Counterexample, find
-from .kernel import Context, Equation
+from .kernel import Context
 from .lattice import Keep, Limits, Sorted
 from .liveness import Liveness, liveness
-from .minimal import Study, study
+from .minimal import Study, met_without, smallest_zeros, study
 from .prover import prove
 from .weakest import Weakest, weakest
 
@@ -48,6 +50,7 @@ class Constraints:
     study: Study
     weakest: Weakest | None  # None without a stream map
     liveness: Liveness
+    seed: int
 
     @property
     def sufficient(self) -> bool:
@@ -67,21 +70,27 @@ class Constraints:
         """For all sizes, by a solution; and at small sizes with a new block that is not zero."""
         return self.claim.admissible and (self.bounded is None or self.bounded.satisfiable)
 
-    @property
+    @cached_property
     def is_weakest(self) -> Known:
         """Whether the variant's constraints follow from the weakest condition; `no` if something else suffices too."""
-        if self.weakest is None or not self.weakest.sufficient or not self.weakest.is_necessary:
+        if self.weakest is None or not self.sufficient:
             return "unknown"
-        condition = self.weakest.equations
-        own = [Equation(*pair) for pair in self.claim.steps[0].constraints]
-        if all(prove(Context(condition), e.left, e.right).theorem is not None for e in own):
-            return "yes"
-        if any(not self.study.given <= subset for subset in self.study.sorted.sufficient):
-            return "no"
-        if any(part.for_all_inputs for part in self.weakest.conditions):
-            return "unknown"
-        query = small(self.claim).query("the condition holds and a constraint does not", condition, own)
-        return "no" if solver.ask(query).verdict == "sat" else "unknown"
+        step = self.claim.steps[0]
+        if self.weakest.sufficient and self.weakest.is_necessary:
+            context = Context(self.weakest.equations)
+            if all(prove(context, left, right).theorem is not None for left, right in step.constraints):
+                return "yes"
+        return "no" if any(met_without(step, pairs, self.seed) for pairs in self.alternatives) else "unknown"
+
+    @property
+    def alternatives(self) -> Iterator[tuple[Pair, ...]]:
+        """Equations on the new blocks that suffice for all sizes too."""
+        yield from map(self.study.pairs, self.study.sorted.sufficient)
+        if self.weakest is not None and self.weakest.sufficient and not self.weakest.for_all_inputs:
+            yield tuple((e.left, e.right) for e in self.weakest.equations)
+        zeros = smallest_zeros(self.claim) if self.study.kept else None
+        if zeros is not None:
+            yield zeros
 
     @property
     def decided(self) -> bool:
@@ -135,6 +144,7 @@ def study_of(
         study(claim, vocabulary, seed, limits, known, keep),
         weakest(claim),
         liveness(claim, seed=seed),
+        seed,
     )
 
 

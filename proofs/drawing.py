@@ -9,6 +9,7 @@ from itertools import product as combinations
 from typing import Any
 
 import numpy as np
+from sympy import Matrix, ilcm
 
 from ..symbolic.architecture import PARAMETERS, PRESETS, SCOPES, paper_model
 from ..symbolic.evaluate import Array, SizeError, Values, evaluate, whole
@@ -59,8 +60,12 @@ def grown_sizes(step: Expansion, known: Mapping[str, int], ratio: int) -> dict[s
     for symbol, base in step.above.items():
         old = whole(base, Values({**known, **found}))
         found[symbol.name] = old * ratio if base in rooted_sizes() else old + 1
-    fresh = {symbol.name for grown_size in step.new.sizes.values() for symbol in grown_size.free_symbols}
-    return found | dict.fromkeys(fresh - set(found) - set(known), 1)
+    return found | dict.fromkeys(size_names(step) - set(found) - set(known), 1)
+
+
+def size_names(step: Expansion) -> frozenset[str]:
+    """The symbols that the grown sizes are written in."""
+    return frozenset(symbol.name for size in step.new.sizes.values() for symbol in size.free_symbols)
 
 
 @cache
@@ -172,17 +177,63 @@ def constrain(step: Expansion, model: Nested, new: Nested, rng: np.random.Genera
 
 
 def enforce(equation: Equation, tables: list[Nested], values: Values, rng: np.random.Generator) -> None:
-    """Make one equation true at one place: solve it for a new block, or set a factor of its only word to zero."""
+    """Make one equation true at one place: solve it for a new block, or move a block to where it holds."""
     here = {name for table in tables for name in table}
     for name, right in solutions(equation):
         if name in here:
             return assign(name, evaluate(right, values, FLOATS), tables)
-    terms = summands(equation)
-    if len(terms) == 1:
-        names = [symbol.name for symbol in sorted(atoms(terms[0]), key=str) if symbol.name in here]
-        if names:
-            name = names[rng.integers(len(names))]
-            assign(name, 0 * values.matrices[name], tables)
+    symbols = sorted(atoms(equation.left) | atoms(equation.right), key=str)
+    names = [symbol.name for symbol in symbols if symbol.name in here]
+    for name in rng.permutation(names):
+        for way in (linear, selection, zeros):
+            value = way(equation, name, values, rng)
+            if value is not None:
+                return assign(name, value, tables)
+
+
+def linear(equation: Equation, name: str, values: Values, rng: np.random.Generator) -> Array | None:
+    """A value of a block in which an equation is linear, at which it holds; as free as the equation leaves it."""
+    now = values.matrices[name]
+    units = np.eye(now.size).reshape(-1, *now.shape)
+    at_zero = gap(equation, name, 0 * now, values)
+    slopes = np.array([gap(equation, name, unit, values) - at_zero for unit in units]).T
+    start = np.linalg.lstsq(slopes, -at_zero)[0]
+    free = null_space(slopes)
+    found = (start + free @ rng.choice([-1.0, 1.0, 2.0], size=free.shape[1])).reshape(now.shape)
+    return found if holds_at(equation, name, found, values) else None
+
+
+def null_space(rows: Array) -> Array:
+    """Columns that span what a matrix sends to zero; whole numbers for a matrix of whole numbers."""
+    if not np.array_equal(rows, np.rint(rows)):
+        scale, directions = np.linalg.svd(rows)[1:]
+        return np.asarray(directions[(scale > CLOSE * scale.max(initial=1)).sum() :].T)
+    found = [v * ilcm(1, *(entry.q for entry in v)) for v in Matrix(rows.astype(int).tolist()).nullspace()]
+    return np.array(found, dtype=float).reshape(len(found), rows.shape[1]).T
+
+
+def selection(equation: Equation, name: str, values: Values, rng: np.random.Generator) -> Array | None:
+    """A signed selection, a single 1 or -1 in each row or in each column, at which an equation holds."""
+    rows, columns = values.matrices[name].shape
+    units = np.eye(max(rows, columns))[rng.permutation(max(rows, columns))] * rng.choice([-1.0, 1.0])
+    found = units[:rows, :columns]
+    return found if holds_at(equation, name, found, values) else None
+
+
+def zeros(equation: Equation, name: str, values: Values, rng: np.random.Generator) -> Array | None:
+    """Zero, if an equation holds there."""
+    found = 0 * values.matrices[name]
+    return found if holds_at(equation, name, found, values) else None
+
+
+def holds_at(equation: Equation, name: str, value: Array, values: Values) -> bool:
+    return holds_closely(equation, values.with_(Values(matrices={name: value})))
+
+
+def gap(equation: Equation, name: str, value: Array, values: Values) -> Array:
+    """The left side minus the right side, as one row, with another value for a block."""
+    here = values.with_(Values(matrices={name: value}))
+    return np.ravel(evaluate(equation.left, here, FLOATS) - evaluate(equation.right, here, FLOATS))
 
 
 @lru_cache(maxsize=4096)

@@ -8,10 +8,11 @@ it goes before it enters the map.  In the end the answers together cover every s
 
 from __future__ import annotations
 
+import operator
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import z3
 
@@ -108,7 +109,7 @@ class _Search:
         return result
 
     def result(self, unexplored: bool) -> Sorted:
-        kept = {sort: tuple(sorted(found, key=lambda s: (len(s), sorted(s)))) for sort, found in self.found.items()}
+        kept = {sort: extreme(sort, set(found)) for sort, found in self.found.items()}
         return Sorted(self.count, **kept, unexplored=unexplored, questions=self.asked)
 
     def next_subset(self, first: list[Subset]) -> Subset | None:
@@ -168,6 +169,21 @@ def covers(sort: Sort, found: Subset, chosen: Sequence[z3.BoolRef]) -> z3.BoolRe
     inside = z3.And(*(chosen[i] for i in sorted(found)))
     outside = z3.And(*(z3.Not(flag) for i, flag in enumerate(chosen) if i not in found))
     return {"insufficient": outside, "undecided": z3.And(inside, outside)}.get(sort, inside)
+
+
+SAYS_MORE: dict[Sort, Callable[[Any, Any], bool]] = {
+    "sufficient": operator.lt,
+    "insufficient": operator.gt,
+    "undecided": lambda other, subset: False,
+    "unsatisfiable": operator.lt,
+}
+
+
+def extreme(sort: Sort, found: set[Subset]) -> tuple[Subset, ...]:
+    """The subsets that say most, in order: the smallest of a sort, the largest insufficient, every undecided one."""
+    further = SAYS_MORE[sort]
+    kept = [s for s in found if not any(further(other, s) for other in found)]
+    return tuple(sorted(kept, key=lambda s: (len(s), sorted(s))))
 
 
 def check_coverage(found: Sorted) -> None:

@@ -47,8 +47,10 @@ from .kernel import Context, Equation
 from .lattice import Oracle, Sorted, Subset, enumerate_subsets
 from .prover import FIRST_ORDER, prove
 
-PROFILE = Profile({"s": 4, "h": 6, "p": 6, "k": 6, "v": 6, "o": 3}, 1, 2, 2)
-SEEDS = 2
+PROFILES = (  # a few new units, and many: what is free to move may differ
+    Profile({"s": 4, "h": 6, "p": 6, "k": 6, "v": 6, "o": 3}, 1, 2, 2),
+    Profile({"s": 4, "h": 3, "p": 2, "k": 6, "v": 2, "o": 3}, 1, 2, 4),
+)
 COMPLEX = float_arithmetic(np.complex128)
 t = kernel.FIRST_ORDER
 CLEARLY = 1e-9  # a slope that is zero is zero up to rounding errors, far below this
@@ -84,6 +86,16 @@ class Liveness:
     def undecided(self) -> tuple[str, ...]:
         """Blocks for which numpy sees no gradient where the prover cannot show that there is none."""
         return tuple(dict.fromkeys(found.block for found in self.still if found.proof is None))
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """The steps at which something moves for the first time."""
+        return tuple(sorted({step for step in self.first.values() if step is not None}))
+
+    @property
+    def dead(self) -> tuple[str, ...]:
+        """Blocks that are proved never to move."""
+        return tuple(name for name, step in self.first.items() if step is None and name not in self.undecided)
 
 
 def liveness(claim: Claim, zeros: frozenset[str] | None = None, seed: int = 0) -> Liveness:
@@ -141,18 +153,18 @@ class Place:
 
 def places(step: Expansion, seed: int) -> tuple[Place, ...]:
     """A few random places; none where the constraints could not be met."""
-    found = (place(step, drawing) for drawing in range(seed, seed + SEEDS))
+    found = (place(step, profile, seed + i) for i, profile in enumerate(PROFILES))
     return tuple(one for one in found if one is not None)
 
 
-def place(step: Expansion, seed: int) -> Place | None:
+def place(step: Expansion, profile: Profile, seed: int) -> Place | None:
     rng = np.random.default_rng(seed)
 
     def entries(rows: int, columns: int) -> Array:
         return rng.standard_normal((rows, columns))
 
-    old = drawn_model(PROFILE, entries)
-    new = drawn_blocks(step, old, PROFILE, entries, rng)
+    old = drawn_model(profile, entries)
+    new = drawn_blocks(step, old, profile, entries, rng)
     eps = 0.0 if step.old.preset.eps == 0 else 2.0**-10
     return None if new is None else Place(step, old, new, grown_eps(step, old, new, eps))
 

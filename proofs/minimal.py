@@ -8,11 +8,12 @@ and undecided otherwise.  The variant's constraints other than zeros stay in for
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from sympy import Integer
 
+from ..symbolic.evaluate import Array
 from ..symbolic.expand import Expansion
 from . import solver
 from .admissible import solution
@@ -20,8 +21,11 @@ from .bounded import small
 from .check import Claim, claim_about, derived
 from .choices import Choice, Pair, choices, constrained, given
 from .counterexample import Counterexample, find, glimpse
+from .drawing import GENERIC, drawn_blocks, drawn_model, satisfied
 from .kernel import Equation
 from .lattice import Keep, Limits, Sort, Sorted, Subset, enumerate_subsets
+
+DRAWINGS = 4
 
 
 @dataclass(frozen=True)
@@ -32,9 +36,14 @@ class Study:
     sorted: Sorted
     witnesses: Mapping[Subset, Counterexample | None]
     given: Subset  # what the variant's own constraints choose
+    kept: tuple[Pair, ...]  # its other constraints, which stay in force
 
     def labels(self, subset: Subset) -> tuple[str, ...]:
         return tuple(self.choices[i].label for i in sorted(subset))
+
+    def pairs(self, subset: Subset) -> tuple[Pair, ...]:
+        """The equations of a set of choices, 2 for their factors, with those that stay in force."""
+        return (*self.kept, *(pair for i in sorted(subset) for pair in self.choices[i].at(Integer(2))))
 
     @property
     def given_is_minimal(self) -> bool:
@@ -58,10 +67,24 @@ def study(
     zeros, kept = given(step)
     own = frozenset(i for i, choice in enumerate(found) if choice.text in {f"{name} = 0" for name in zeros})
     oracle = Oracle(claim, found, kept, seed)
-    start = known or contradictions(len(found), oracle)
+    start = confirmed(known, oracle) if known is not None else contradictions(len(found), oracle)
     result = enumerate_subsets(len(found), oracle.sort, [own], limits, start, keep)
     witnesses = {subset: find([oracle.at_numbers(subset)], seed) for subset in result.insufficient}
-    return Study(found, result, witnesses, own)
+    return Study(found, result, witnesses, own, kept)
+
+
+def confirmed(known: Sorted, oracle: Oracle) -> Sorted:
+    """What an earlier run found, as far as it is found again: every set that it lists is looked at anew."""
+
+    def again(subsets: Sequence[Subset], sort: Sort) -> tuple[Subset, ...]:
+        return tuple(subset for subset in subsets if oracle.sort(subset) == sort)
+
+    return replace(
+        known,
+        sufficient=again(known.sufficient, "sufficient"),
+        insufficient=again(known.insufficient, "insufficient"),
+        unsatisfiable=tuple(subset for subset in known.unsatisfiable if oracle.contradictory(subset)),
+    )
 
 
 def contradictions(count: int, oracle: Oracle) -> Sorted:
@@ -112,3 +135,37 @@ class Oracle:
         rng = np.random.default_rng(self.seed)
         pairs = [pair for i in sorted(subset) for pair in self.choices[i].at(Integer(rng.choice([-2, -1, 2, 3])))]
         return constrained(self.claim.steps[0], [*self.kept, *pairs])
+
+
+# ---------------------------------------------------------------- other ways to suffice
+
+
+def smallest_zeros(claim: Claim) -> tuple[Pair, ...] | None:
+    """Zeros that suffice with no other constraint, none of which can be left out; None where all do not."""
+    zeros = list(choices(claim.steps[0]))
+    if not suffices(claim, zeros):
+        return None
+    for choice in list(zeros):
+        others = [other for other in zeros if other is not choice]
+        zeros = others if suffices(claim, others) else zeros
+    return tuple(pair for choice in zeros for pair in choice.pairs)
+
+
+def suffices(claim: Claim, chosen: Sequence[Choice]) -> bool:
+    pairs = [pair for choice in chosen for pair in choice.pairs]
+    return derived(claim_about(claim.variants, [constrained(claim.steps[0], pairs)])).theorem is not None
+
+
+def met_without(step: Expansion, pairs: Sequence[Pair], seed: int) -> bool:
+    """Whether some new blocks meet other equations and not an expansion's own constraints, in numbers."""
+    rng = np.random.default_rng(seed)
+
+    def entries(rows: int, columns: int) -> Array:
+        return rng.choice([-2.0, -1.0, 1.0, 2.0], size=(rows, columns))
+
+    for _ in range(DRAWINGS):
+        old = drawn_model(GENERIC, entries)
+        new = drawn_blocks(constrained(step, pairs), old, GENERIC, entries, rng)
+        if new is not None and not satisfied(step, old, new):
+            return True
+    return False

@@ -8,7 +8,8 @@ old; their own product is the word's core, and a core that vanishes makes the wo
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Iterable, Iterator, Set
+from dataclasses import dataclass
 
 from ..symbolic.terms import (
     Act,
@@ -23,6 +24,7 @@ from ..symbolic.terms import (
     ZeroMatrix,
     atoms,
     block_rows,
+    eye,
     is_scalar,
     negative,
     product,
@@ -98,21 +100,34 @@ def factors(word: MatrixExpr) -> tuple[MatrixExpr, ...]:
 
 # ---------------------------------------------------------------- cores
 
-Around = tuple[tuple[MatrixExpr, ...], tuple[MatrixExpr, ...]]
+
+@dataclass(frozen=True)
+class Around:
+    """What stands before and after the core of a word, and the families whose sums the word is under."""
+
+    families: tuple[str, ...]
+    before: tuple[MatrixExpr, ...]
+    after: tuple[MatrixExpr, ...]
+
+    @property
+    def identity(self) -> MatrixExpr:
+        """The core that changes nothing."""
+        return eye(self.before[-1].cols if self.before else self.after[0].rows)
 
 
-def core(found: MatrixExpr, new: Collection[Expr]) -> tuple[Equation, ...] | None:
+def core(found: MatrixExpr, new: Set[Expr]) -> tuple[Equation, ...] | None:
     """Equations on new blocks alone that make a sum vanish; None where a word has no one core.
 
-    Words with equal surroundings share an equation.
+    Words with equal surroundings share an equation; a word without new blocks joins one whose surroundings it is.
     """
     sums_of: dict[Around, list[MatrixExpr]] = {}
-    for word in words(found):
-        parts = taken_apart(word, new)
+    for word in sorted(words(found), key=lambda word: not new & atoms(word)):
+        scalar, families, row = opened(word)
+        parts = taken_apart(families, row, new) or joined(families, row, sums_of)
         if parts is None:
             return None
         around, inner = parts
-        sums_of.setdefault(around, []).append(inner)
+        sums_of.setdefault(around, []).append(product(scalar, inner))
     return tuple(vanishing(total(*inner)) for inner in sums_of.values())
 
 
@@ -122,20 +137,33 @@ def vanishing(term: MatrixExpr) -> Equation:
     return Equation(inner, zero(*inner.shape))
 
 
-def taken_apart(word: MatrixExpr, new: Collection[Expr]) -> tuple[Around, MatrixExpr] | None:
-    """What stands around the new blocks of a word, and their product; for a sum over heads, within each head."""
+def opened(word: MatrixExpr) -> tuple[Expr, tuple[str, ...], tuple[MatrixExpr, ...]]:
+    """The scalar of a word, the families that it is summed over, and its factors within the sums."""
     scalar, inner = split(word)
     if isinstance(inner, HeadSum):
-        found = taken_apart(inner.arg, new)
-        return None if found is None else (found[0], product(scalar, found[1]))
-    row = factors(inner)
+        factor, families, row = opened(inner.arg)
+        return scalar * factor, (inner.family, *families), row
+    return scalar, (), factors(inner)
+
+
+Parts = tuple[Around, MatrixExpr]
+
+
+def taken_apart(families: tuple[str, ...], row: tuple[MatrixExpr, ...], new: Set[Expr]) -> Parts | None:
+    """What stands around the new blocks of a word, and their product."""
     own = [i for i, part in enumerate(row) if is_new(part, new)]
     if not own or own != list(range(own[0], own[-1] + 1)):
         return None
-    return (row[: own[0]], row[own[-1] + 1 :]), product(scalar, *row[own[0] : own[-1] + 1])
+    return Around(families, row[: own[0]], row[own[-1] + 1 :]), product(*row[own[0] : own[-1] + 1])
 
 
-def is_new(part: MatrixExpr, new: Collection[Expr]) -> bool:
+def joined(families: tuple[str, ...], row: tuple[MatrixExpr, ...], known: Iterable[Around]) -> Parts | None:
+    """A word that is nothing but surroundings."""
+    found = (around for around in known if (around.families, around.before + around.after) == (families, row))
+    return next(((around, around.identity) for around in found), None)
+
+
+def is_new(part: MatrixExpr, new: Set[Expr]) -> bool:
     """Made of new blocks only."""
     found = atoms(part)
     return bool(found) and all(isinstance(symbol, MatrixSymbol) and symbol in new for symbol in found)

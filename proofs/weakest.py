@@ -1,13 +1,13 @@
-"""The weakest condition: what must vanish when no zero is asked for, read off the goals that stay open.
+"""The weakest condition: what must vanish when nothing is asked for, read off the goals that stay open.
 
-The prover computes both sides of every square without the variant's zeros.  What their difference asks of the new
+The prover computes both sides of every square without the variant's constraints.  What their difference asks of the new
 blocks is the condition.  It is proved to be sufficient for all sizes, and z3 is asked at small sizes whether
 anything weaker does: whether a square can hold, at several inputs and old parameters, where the condition fails.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,11 +15,12 @@ import z3
 
 from ..symbolic.evaluate import Array
 from ..symbolic.notation import text
-from ..symbolic.terms import Expr, MatrixExpr, zero
+from ..symbolic.terms import Expr, zero
 from . import solver
 from .bounded import Entries, Small
 from .check import Claim, claim_about, derived
-from .choices import constrained, given
+from .choices import constrained
+from .drawing import size_names
 from .goals import Goal, Proved, prove_growth
 from .kernel import Equation
 from .residual import core, sums
@@ -68,6 +69,10 @@ class Weakest:
         return all(condition.is_necessary for condition in self.conditions)
 
     @property
+    def for_all_inputs(self) -> bool:
+        return any(condition.for_all_inputs for condition in self.conditions)
+
+    @property
     def answers(self) -> tuple[solver.Answer, ...]:
         return tuple(found.answer for condition in self.conditions for found in condition.necessary)
 
@@ -82,9 +87,8 @@ def weakest(claim: Claim) -> Weakest | None:
     if claim.growth is None:
         return None
     new = {block.symbol for block in step.blocks}
-    _, kept = given(step)
-    found = tuple(condition_of(claim, open_goal, new) for open_goal in open_squares(claim, kept))
-    pairs = [*kept, *((e.left, e.right) for condition in found for e in condition.equations)]
+    found = tuple(condition_of(claim, open_goal, new) for open_goal in open_squares(claim))
+    pairs = [(e.left, e.right) for condition in found for e in condition.equations]
     return Weakest(found, derived(with_map(claim_about(claim.variants, [constrained(step, pairs)]), claim)))
 
 
@@ -95,15 +99,15 @@ def with_map(claim: Claim, other: Claim) -> Claim:
     return replace(claim, growth=replace(other.growth, hypotheses=hypotheses))
 
 
-def open_squares(claim: Claim, kept: Sequence[tuple[MatrixExpr, MatrixExpr]]) -> Iterator[Proved]:
-    """The smallest goals that stay open when only some constraints are kept."""
+def open_squares(claim: Claim) -> Iterator[Proved]:
+    """The smallest goals that stay open without any constraint."""
     assert claim.growth is not None
-    found = prove_growth(replace(claim.growth, hypotheses=tuple(Equation(*pair) for pair in kept)))
+    found = prove_growth(replace(claim.growth, hypotheses=()))
     names = {proved.goal.name for proved in found if proved.theorem is None}
     return (p for p in found if p.theorem is None and p.derivation.residual and not names & set(p.goal.uses))
 
 
-def condition_of(claim: Claim, square: Proved, new: Collection[Expr]) -> Condition:
+def condition_of(claim: Claim, square: Proved, new: Set[Expr]) -> Condition:
     """The new blocks' own equations if z3 finds them necessary, else those for all inputs."""
     assert square.derivation.residual is not None
     left = list(sums(*square.derivation.residual))
@@ -143,10 +147,12 @@ def first_no(answers: Iterator[solver.Answer]) -> solver.Answer:
 def with_units(claim: Claim, units: int) -> Small:
     """The smallest sizes, with so many new units: a size grows by as many, or a new head or layer has as many."""
     sizes = {"s": 2, "h": 1, "p": units, "k": units, "v": units, "o": 1}
-    if claim.steps[0].above:
+    step = claim.steps[0]
+    if step.variant.grows:
         sizes |= {"p": 1, "k": 1, "v": 1}
-    grown = {symbol.name: sizes.get(str(base), 1) + units for symbol, base in claim.steps[0].above.items()}
-    return Small(claim, {**sizes, **grown}, 1)
+    grown = {symbol.name: sizes.get(str(base), 1) + units for symbol, base in step.above.items()}
+    others = dict.fromkeys(sorted(size_names(step) - set(sizes)), units)
+    return Small(claim, {**sizes, **others, **grown}, 1)
 
 
 def holds_without(here: Small, goal: Goal, condition: Sequence[Equation], places: Sequence[Entries]) -> solver.Query:

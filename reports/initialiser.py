@@ -11,7 +11,7 @@ from ..proofs.kernel import Equation
 from ..proofs.lattice import Subset
 from ..proofs.liveness import Liveness
 from ..proofs.statement import Formula, Sentence, equation, formula, listed, plain
-from ..proofs.weakest import Condition, Necessary
+from ..proofs.weakest import Condition, Necessary, Weakest
 from ..symbolic.notation import latex, name_latex
 from ..symbolic.terms import (
     Expr,
@@ -149,7 +149,6 @@ def sizes_sentence(sizes: Mapping[str, int]) -> Iterator[str | Formula]:
     return listed([Formula(f"{name} = {n}", f"{name_latex(name)} = {n}") for name, n in sizes.items()])
 
 
-ENOUGH = {True: "sufficient", False: "not proved sufficient"}
 NEEDED = {True: "each is needed", False: "not each is shown to be needed"}
 WEAKEST = {
     "yes": "they are the weakest condition",
@@ -160,11 +159,14 @@ WEAKEST = {
 
 def verdict_text(found: Constraints) -> str:
     """In one line: sufficient, irredundant, weakest."""
+    subject = "the constraints" if found.dropped else "no constraints"
+    if found.refuted:
+        return f"{subject} are not sufficient: the function can change where they hold"
+    if not found.sufficient:
+        return f"whether {subject} are sufficient is not decided"
     if not found.dropped:
-        return f"there are no constraints, which is {ENOUGH[found.sufficient]}"
-    return (
-        f"the constraints are {ENOUGH[found.sufficient]}, {NEEDED[found.irredundant]}, and {WEAKEST[found.is_weakest]}"
-    )
+        return "no constraints are needed"
+    return f"the constraints are sufficient, {NEEDED[found.irredundant]}, and {WEAKEST[found.is_weakest]}"
 
 
 # ---------------------------------------------------------------- text
@@ -173,29 +175,32 @@ def verdict_text(found: Constraints) -> str:
 def constraints_text(found: Constraints) -> Iterator[str]:
     """What a reader at a terminal wants to know."""
     yield f"{found.claim.variants[0].name}: {verdict_text(found)}."
-    for one in found.dropped:
+    for one in found.dropped if found.sufficient else ():
         yield f"  without {one.text}: {'the function can change' if one.counterexample else 'no counterexample found'}"
     yield from sets_text(found)
-    for condition in found.weakest.conditions if found.weakest is not None else ():
-        assert found.weakest is not None
-        yield f"  weakest for {condition.square}: {plain(condition_sentence(condition))}"
-        sufficient = (
-            "sufficient for all sizes" if found.weakest and found.weakest.sufficient else "not proved sufficient"
-        )
-        yield f"    {sufficient}; {plain(necessity_sentence(condition))}"
+    yield from weakest_text(found.weakest)
     yield from liveness_text(found.liveness)
     for answer in found.unknown:
         yield f"  undecided by z3 within its limits: {answer.query.name} ({answer.file_name})"
 
 
+def weakest_text(found: Weakest | None) -> Iterator[str]:
+    if found is None or not found.sufficient:
+        yield "  weakest condition: not found"
+        return
+    for condition in found.conditions:
+        yield f"  weakest for {condition.square}: {plain(condition_sentence(condition))}"
+        yield f"    sufficient for all sizes; {plain(necessity_sentence(condition))}"
+
+
 def sets_text(found: Constraints) -> Iterator[str]:
     sets = found.study.sorted
-    yield "  enough, whatever the other new blocks are (every smallest set):"
-    yield from (f"    {set_text(found, subset)}" for subset in sets.sufficient)
-    yield "  not enough (every largest set, by what it leaves out), with numbers:"
-    for subset in sets.insufficient:
-        witness = found.study.witnesses[subset]
-        yield f"    {rest_text(found, subset)}" + (f"; {witness_text(witness)}" if witness is not None else "")
+    if sets.sufficient:
+        yield f"  enough, whatever the other new blocks are (every smallest set{in_force(found)}):"
+        yield from (f"    {set_text(found, subset)}" for subset in sets.sufficient)
+    if sets.insufficient:
+        yield "  not enough (every largest set, by what it leaves out), with numbers:"
+        yield from (f"    {refuted_text(found, subset)}" for subset in sets.insufficient)
     for subset in sets.undecided:
         yield f"  undecided: {set_text(found, subset)}"
     for subset in sets.unsatisfiable:
@@ -204,13 +209,26 @@ def sets_text(found: Constraints) -> Iterator[str]:
         yield "  a limit was reached: other sets were not looked at"
 
 
+def in_force(found: Constraints) -> str:
+    """The constraints that no set of choices replaces."""
+    zeros = {found.study.choices[i].text for i in found.study.given}
+    kept = [one.text for one in found.dropped if one.text not in zeros]
+    return f"; {', '.join(kept)} in force" if kept else ""
+
+
+def refuted_text(found: Constraints, subset: Subset) -> str:
+    witness = found.study.witnesses[subset]
+    return rest_text(found, subset) + (f"; {witness_text(witness)}" if witness is not None else "")
+
+
 def set_text(found: Constraints, subset: Subset) -> str:
-    return ", ".join(found.study.choices[i].text for i in sorted(subset)) or "nothing"
+    return ", ".join(found.study.choices[i].text for i in sorted(subset)) or "nothing more"
 
 
 def rest_text(found: Constraints, subset: Subset) -> str:
     """What a largest set does not choose."""
-    return "without " + ", ".join(choice.text for i, choice in enumerate(found.study.choices) if i not in subset)
+    rest = [choice.text for i, choice in enumerate(found.study.choices) if i not in subset]
+    return f"without {', '.join(rest)}" if rest else "even all of them"
 
 
 def witness_text(witness: Any) -> str:
@@ -223,14 +241,17 @@ def witness_text(witness: Any) -> str:
 
 def liveness_text(found: Liveness) -> Iterator[str]:
     """The new blocks in the order in which they move."""
-    steps = sorted({step for step in found.first.values() if step is not None})
-    for step in steps:
-        yield f"  gradient step {step} moves {', '.join(name for name, first in found.first.items() if first == step)}"
-    dead = [name for name, first in found.first.items() if first is None and name not in found.undecided]
-    if dead:
-        yield f"  never moves: {', '.join(dead)} (with relu'(0) = 0)"
-    if found.undecided:
-        yield f"  no gradient seen, none ruled out: {', '.join(found.undecided)}"
+    seen = {step: [name for name, first in found.first.items() if first == step] for step in found.steps}
+    for step, names in seen.items():
+        yield f"  gradient step {step} moves {', '.join(names)}"
+    late = [name for name in found.undecided if found.first[name] is not None]
+    if late:
+        yield f"  perhaps earlier, for no proof rules it out: {', '.join(late)}"
+    if found.dead:
+        yield f"  never moves: {', '.join(found.dead)} (with relu'(0) = 0)"
+    never = [name for name in found.undecided if found.first[name] is None]
+    if never:
+        yield f"  no gradient seen, none ruled out: {', '.join(never)}"
 
 
 def second_text(opinions: list[Second]) -> Iterator[str]:

@@ -221,7 +221,7 @@ def study_page(found: Constraints, seed: int, seconds: float) -> Page:
 def studied(plain: Section, found: Constraints, seed: int) -> Section:
     """With the explorer where every choice is a block at zero and no other constraint is in force."""
     zeros = all(choice.text == f"{choice.label} = 0" for choice in found.study.choices)
-    zeros = zeros and len(found.dropped) == len(found.study.given) and not found.study.sorted.unexplored
+    zeros = zeros and not found.study.kept and not found.study.sorted.unexplored
     return with_study(plain, found, standstill(found.claim, seed) if zeros else None)
 
 

@@ -15,6 +15,7 @@ from ..symbolic.notation import latex, name_latex
 from .initialiser import (
     NORMALISED,
     condition_latex,
+    in_force,
     necessity_sentence,
     sizes_sentence,
     verdict_text,
@@ -35,6 +36,7 @@ def initialiser(found: Constraints, standstill: Mapping[str, Sorted] | None) -> 
     return Initialiser(
         verdict=f"{verdict_text(found)[0].upper()}{verdict_text(found)[1:]}.",
         bounded=bounded_text(found.bounded) if found.bounded is not None else "",
+        in_force=in_force(found),
         enough=tuple(Start(chosen(found, subset)) for subset in sets.sufficient),
         not_enough=tuple(
             Start(left(found, subset), shown(witness) if witness is not None else None)
@@ -67,7 +69,7 @@ def chosen(found: Constraints, subset: Subset) -> Text:
     parts: list[str | Math] = []
     for i in sorted(subset):
         parts += [", "] * bool(parts) + [Math(choice_latex(found, i))]
-    return tuple(parts) or "nothing at all"
+    return tuple(parts) or "nothing more"
 
 
 def left(found: Constraints, subset: Subset) -> Text:
@@ -76,7 +78,7 @@ def left(found: Constraints, subset: Subset) -> Text:
     parts: list[str | Math] = []
     for name in names:
         parts += [", "] * bool(parts) + [Math(name_latex(name))]
-    return tuple(parts)
+    return tuple(parts) or "nothing, and still"
 
 
 def choice_latex(found: Constraints, i: int) -> str:
@@ -101,17 +103,13 @@ def as_parts(text: Text) -> tuple[str | Math, ...]:
 
 
 def conditions(found: Constraints) -> Iterator[Condition]:
-    for one in found.weakest.conditions if found.weakest is not None else ():
-        enough = found.weakest is not None and found.weakest.sufficient
+    sufficient = found.weakest is not None and found.weakest.sufficient
+    for one in found.weakest.conditions if found.weakest is not None and sufficient else ():
         yield Condition(
             one.square,
             condition_latex(one),
             ("for every normalised stream ", Math(formula(NORMALISED).latex)) if one.for_all_inputs else "",
-            (
-                f"{'Sufficient, proved for all sizes' if enough else 'Not proved to be sufficient'}; ",
-                *text_of(necessity_sentence(one)),
-                ".",
-            ),
+            ("Sufficient, proved for all sizes; ", *text_of(necessity_sentence(one)), "."),
         )
 
 
@@ -124,7 +122,8 @@ def learning(found: Liveness) -> Iterator[tuple[str, Text, Text]]:
 
 def when(found: Liveness, name: str, step: int | None) -> tuple[Text, Text]:
     if name in found.undecided:
-        return "undecided", "numpy sees no gradient, and the prover cannot rule one out"
+        by = "undecided" if step is None else f"by step {step}"
+        return by, "numpy sees no gradient before, and the prover cannot rule one out"
     if step is None:
         return "never", "no gradient to first order in any reachable state, proved"
     seen = "a derivative in numpy at random parameters"

@@ -121,6 +121,7 @@ class Initialiser:
 
     verdict: Text
     bounded: Text
+    in_force: str  # the constraints that no choice replaces
     enough: tuple[Start, ...]
     not_enough: tuple[Start, ...]
     open: tuple[Text, ...]

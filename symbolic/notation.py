@@ -137,10 +137,16 @@ class _Text(_Remembering, StrPrinter):
         return f"eye({self._print(expr.rows)})"
 
     def _print_MatMul(self, expr):
-        return "*".join(self.parenthesize(part, PRECEDENCE["Mul"]) for part in expr.args)
+        minus = expr.args[0] == -1
+        shown = [self.parenthesize(part, PRECEDENCE["Mul"]) for part in expr.args[minus:]]
+        return "-" * minus + "*".join(shown)
 
     def _print_MatAdd(self, expr):
-        return " + ".join(self.parenthesize(part, PRECEDENCE["Add"]) for part in expr.args)
+        first, *rest = [
+            self._print(part) if isinstance(part, MatMul) else self.parenthesize(part, PRECEDENCE["Add"])
+            for part in expr.args
+        ]
+        return first + "".join(f" - {part[1:]}" if part.startswith("-") else f" + {part}" for part in rest)
 
     def _print_Pow(self, expr, rational=False):
         return super()._print_Pow(expr, rational).replace("**", "^")

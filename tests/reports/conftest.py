@@ -75,6 +75,7 @@ COUNTEREXAMPLE = Counterexample(
 INITIALISER = Initialiser(
     verdict="The constraints are sufficient, each is needed, and they are not the weakest condition.",
     bounded=("z3 at s = 2: they leave ", Math(M1), " free to be other than zero."),
+    in_force="; A = B in force",
     enough=(Start((Math(f"{M2} = 0"),)), Start((Math(f"{M1} = 0"), ", ", Math(f"{MB} = 0")))),
     not_enough=(Start((Math(M1), ", ", Math(M2)), COUNTEREXAMPLE), Start((Math(MB), ", ", Math(M2)))),
     open=("z3 gave up within its limits: a query",),
