@@ -94,7 +94,7 @@ WRONG = {
 def test_a_wrong_variant_is_refused_at_its_place(run, variant, what):
     replaced, line, column, words = WRONG[what]
     path = variant(replaced)
-    shown = checked(run("check", path, limit=5))
+    shown = checked(run("check", path, limit=60))
     assert shown.startswith(f"{path}:{line}:{column}: ")
     assert words in shown
 
@@ -139,7 +139,7 @@ def test_any_file_is_refused_or_read(run, tmp_path, what):
     content, words = CONTENTS[what]
     path = tmp_path / "my.toml"
     path.write_bytes(content)
-    shown = checked(run("check", path, limit=5))
+    shown = checked(run("check", path, limit=60))
     assert shown.startswith(f"{path}:")
     assert words in shown
 
@@ -205,7 +205,7 @@ def test_what_is_no_certificate_is_refused_or_rejected(run, tmp_path, what):
     text, status = NO_CERTIFICATE[what]
     path = tmp_path / "proof.json"
     path.write_text(text, encoding="utf-8")
-    ran = run("verify", path, limit=5)
+    ran = run("verify", path, limit=60)
     assert ran.status == status
     assert (ran.out + ran.err).count("\n") == 1
     assert "Traceback" not in ran.err
@@ -293,7 +293,7 @@ def test_a_folder_that_is_read_only_is_refused(run, read_only_folder):
     path = read_only_folder / "x"
     for arguments in (("check", "mlp-expansion", "--html"), ("check", "mlp-expansion", "--certificate")):
         assert "Permission denied" in checked(run(*arguments, path))
-    assert "Permission denied" in checked(run("report", "-o", path, limit=5))
+    assert "Permission denied" in checked(run("report", "-o", path, limit=60))
 
 
 def few_bytes():
@@ -318,7 +318,7 @@ def test_a_full_disk_leaves_no_half_written_file(process, tmp_path, option):
 def test_a_device_or_pipe_is_not_replaced_by_a_file(run, tmp_path, option):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    assert str(pipe) in checked(run("check", "mlp-expansion", option, pipe, limit=5))
+    assert str(pipe) in checked(run("check", "mlp-expansion", option, pipe, limit=60))
     assert stat.S_ISFIFO(pipe.stat().st_mode)
 
 
@@ -390,9 +390,9 @@ def test_a_huge_kronecker_product_is_answered_in_time(answer, variant):
 
 def test_many_blocks_and_nested_functions_are_answered_in_time(run, variant):
     nested = "act(" * 45 + "A" + ")" * 45
-    assert run("check", variant(('"[W_l1, A]"', f'"[W_l1, {nested}]"')), limit=5).status == 0
+    assert run("check", variant(('"[W_l1, A]"', f'"[W_l1, {nested}]"')), limit=60).status == 0
     many = "\n".join(f'D{i} = "h, p"' for i in range(300))
-    assert run("check", variant(("[new]", f"[new]\n{many}")), limit=5).status == 0
+    assert run("check", variant(("[new]", f"[new]\n{many}")), limit=60).status == 0
 
 
 # ---------------------------------------------------------------- hostile texts
