@@ -10,16 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 
 import numpy as np
 
-from ..numeric.compare import Agreement, difference
-from ..numeric.model import from_nested
-from ..symbolic.evaluate import Array, Values, exact
+from ..numeric.compare import Agreement
+from ..symbolic.architecture import FAMILIES
+from ..symbolic.evaluate import Array
 from ..symbolic.expand import Expansion
-from ..symbolic.instances import Nested, grown, level_values
+from ..symbolic.instances import Nested, grown
 from .drawing import FLOATS, GENERIC, Profile, drawn_blocks, drawn_model, profiles, satisfied
+from .comparison import compared
 from .exactly import fractions, grown_exactly, holds_exactly, is_rounded
 
 CLEARLY = 1e3  # a difference counts from so many times its rounding bound
@@ -34,7 +34,6 @@ class Instance:
 
     old: Nested
     new: tuple[Nested, ...]
-    eps: Fraction
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,6 @@ class Counterexample:
     steps: tuple[Expansion, ...]
     instance: Instance
     grown: Nested
-    eps_hat: float
     replay: Agreement
 
 
@@ -75,34 +73,26 @@ def drawn(steps: Sequence[Expansion], profile: Profile, rng: np.random.Generator
     def entries(rows: int, columns: int) -> Array:
         return rng.choice([-2.0, -1.0, 1.0, 1.0, 2.0], size=(rows, columns))
 
-    old = drawn_model(profile, entries)
+    old = drawn_model(steps[0].old.preset, profile, entries)
     current, new = old, []
-    eps = Fraction(0) if steps[0].old.preset.eps == 0 else Fraction(1)
     for step in steps:
         blocks = drawn_blocks(step, current, profile, entries, rng)
         if blocks is None:
             return None
         new.append(blocks)
         current = grown(step, current, blocks, FLOATS)
-    return Instance(old, tuple(new), eps)
+    return Instance(old, tuple(new))
 
 
 # ---------------------------------------------------------------- running both models
 
 
-def expanded(steps: Sequence[Expansion], instance: Instance) -> tuple[Nested, float]:
-    """The grown model and its epsilon."""
-    current, eps = instance.old, float(instance.eps)
+def expanded(steps: Sequence[Expansion], instance: Instance) -> Nested:
+    """The grown model."""
+    current = instance.old
     for step, new in zip(steps, instance.new, strict=True):
-        eps = grown_eps(step, current, new, eps)
         current = grown(step, current, new, FLOATS)
-    return current, eps
-
-
-def grown_eps(step: Expansion, model: Nested, new: Nested, eps: float) -> float:
-    """The epsilon of the model after one step."""
-    known = Values({**level_values(model, new).scalars, "eps": eps})
-    return float(exact(step.new.eps, known))
+    return current
 
 
 def differs(steps: Sequence[Expansion], instance: Instance) -> bool:
@@ -121,20 +111,16 @@ def is_exact(steps: Sequence[Expansion], instance: Instance) -> bool:
         if not satisfied(step, current, new, holds_exactly):
             return False
         current = grown_exactly(step, current, new)
-    return is_rounded(current, expanded(steps, instance)[0])
+    return is_rounded(current, expanded(steps, instance))
 
 
 def replay(steps: Sequence[Expansion], instance: Instance) -> Agreement:
     """Both full models in numpy, float64.  Raises ValueError for a row of zeros where eps = 0."""
-    hat, eps_hat = expanded(steps, instance)
-    original, I = from_nested(instance.old)
-    grown_model, I_hat = from_nested(hat)
-    return difference(original, I, grown_model, I_hat, eps=float(instance.eps), eps_hat=eps_hat)
+    return compared(steps[0].old.preset, instance.old, expanded(steps, instance))
 
 
 def replayed(steps: Sequence[Expansion], instance: Instance) -> Counterexample:
-    hat, eps_hat = expanded(steps, instance)
-    return Counterexample(tuple(steps), instance, hat, eps_hat, replay(steps, instance))
+    return Counterexample(tuple(steps), instance, expanded(steps, instance), replay(steps, instance))
 
 
 # ---------------------------------------------------------------- making it small
@@ -175,7 +161,8 @@ def cells(instance: Instance) -> Iterator[tuple[Nested, str, tuple[int, ...]]]:
 
 
 def tables_of(nested: Nested) -> Iterable[Nested]:
+    """A table and every table within it."""
     yield nested
-    for layer in (*nested.get("layers", ()), *([nested["added_layer"]] if "added_layer" in nested else [])):
-        yield layer
-        yield from layer.get("heads", ())
+    added = [nested["added_layer"]] if "added_layer" in nested else []
+    for inner in (*(one for family in FAMILIES for one in nested.get(family, ())), *added):
+        yield from tables_of(inner)

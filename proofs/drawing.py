@@ -4,19 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import lru_cache
 from itertools import product as combinations
-from typing import Any
 
 import numpy as np
-from sympy import Matrix, ilcm
+from sympy import Integer, Matrix, Rational, S, ilcm
 
-from ..symbolic.architecture import PARAMETERS, PRESETS, SCOPES, paper_model
-from ..symbolic.evaluate import Array, SizeError, Values, evaluate, whole
+from ..symbolic.architecture import (
+    GROUPS,
+    HEADS,
+    LAYERS,
+    SCALARS,
+    SCOPES,
+    default_scalar,
+    has_scalar,
+    levels,
+    paper_model,
+    parameters,
+)
+from ..symbolic.evaluate import Array, SizeError, Values, evaluate, exact, whole
 from ..symbolic.expand import Block, Expansion
 from ..symbolic.floats import float_arithmetic
 from ..symbolic.instances import Nested, level_values
-from ..symbolic.terms import MatrixExpr, MatrixSymbol, atoms
+from ..symbolic.preset import Preset
+from ..symbolic.terms import Expr, MatrixExpr, MatrixSymbol, atoms
 from .kernel import Equation, solved, split, summands
 from .prover import bare
 
@@ -59,7 +70,7 @@ def grown_sizes(step: Expansion, known: Mapping[str, int], ratio: int) -> dict[s
     found: dict[str, int] = {}
     for symbol, base in step.above.items():
         old = whole(base, Values({**known, **found}))
-        found[symbol.name] = old * ratio if base in rooted_sizes() else old + 1
+        found[symbol.name] = old * ratio if base in rooted(step) else old + 1
     return found | dict.fromkeys(size_names(step) - set(found) - set(known), 1)
 
 
@@ -68,28 +79,55 @@ def size_names(step: Expansion) -> frozenset[str]:
     return frozenset(symbol.name for size in step.new.sizes.values() for symbol in size.free_symbols)
 
 
-@cache
-def rooted_sizes() -> frozenset[Any]:
+def rooted(step: Expansion) -> tuple[Expr, ...]:
     """The sizes whose root the architecture takes: that of the score factor and that of the norms."""
-    model = paper_model(PRESETS["paper"])
-    return frozenset({*model.layer.heads[0].scale.free_symbols, model.sizes["h"]})
+    return step.old.sizes["k"], step.old.sizes["h"]
 
 
 # ---------------------------------------------------------------- models and blocks
 
 
 Draw = Callable[[int, int], Array]
+SMALL_EPS = 2.0**-10  # for random models
+BOARD: Mapping[str, Expr] = {"eps": S.One, "eps_qk": S.One, "scale": S.Half, "rope_base": Integer(16)}
+RANDOM: Mapping[str, Expr] = {**BOARD, "eps": Rational(SMALL_EPS), "eps_qk": Rational(SMALL_EPS)}
 
 
-def drawn_model(profile: Profile, entries: Draw) -> Nested:
-    def level(scope: str) -> Nested:
-        sizes = {**profile.sizes, "1": 1}
-        return {q.name: entries(sizes[q.rows], sizes[q.columns]) for q in PARAMETERS if q.scope == scope}
+def fitting(sizes: Mapping[str, int], preset: Preset) -> dict[str, int]:
+    """Sizes at which an architecture makes sense: pairs of keys to turn, and rows that are more than their mean."""
+    found = dict(sizes)
+    if preset["norm"] == "layer":
+        found["h"] += 2
+    if preset["positions"] == "rotary":
+        found |= {"r": 2, "q": found["k"], "k": 2 + found["k"]} if preset["rope_part"] == "part" else {"k": 2 * found["k"]}
+    return found
 
-    def layer() -> Nested:
-        return {**level("layer"), "heads": [level("head") for _ in range(profile.heads)]}
 
-    return {**level("model"), "layers": [layer() for _ in range(profile.layers)]}
+def drawn_model(preset: Preset, profile: Profile, entries: Draw, numbers: Mapping[str, Expr] = BOARD) -> Nested:
+    """A model of an architecture, its matrices as `entries` draws them, its scalars as given."""
+    sizes = fitting(profile.sizes, preset)
+    sides = {**sizes, "1": 1, "f": sizes.get("r", sizes["k"]) // 2}
+
+    def table(scope: str) -> Nested:
+        found = (q for q in parameters(preset).values() if q.scope == scope)
+        return {q.name: entries(sides[q.rows], sides[q.columns]) for q in found}
+
+    symbols = paper_model(preset).sizes
+    values = Values({**sizes, **numbers})
+    scalars = {n: exact(default_scalar(n, preset, symbols), values) for n in SCALARS if has_scalar(n, preset)}
+    scalars = {name: number for name, number in scalars.items() if name != "scale" or preset["scale"] == "constant"}
+    counts = {LAYERS: profile.layers, GROUPS: profile.heads, HEADS: profile.heads}
+    own = {"sizes": {name: sizes[name] for name in ("r", "q")}} if "r" in sizes else {}
+    return {**tree("model", levels(preset), counts, table), "scalars": scalars, **own}
+
+
+def tree(scope: str, families: Sequence[str], counts: Mapping[str, int], table: Callable[[str], Nested]) -> Nested:
+    """The table of a scope, and under each family as many of the next scope as counted."""
+    if not families:
+        return table(scope)
+    family, *within = families
+    members = [tree(family.removesuffix("s"), within, counts, table) for _ in range(counts[family])]
+    return {**table(scope), family: members}
 
 
 def drawn_blocks(
@@ -107,71 +145,89 @@ def unconstrained_blocks(
     step: Expansion, model: Nested, profile: Profile, entries: Draw, rng: np.random.Generator
 ) -> Nested:
     """New blocks for one step, nested like the model.  Raises SizeError where a size is not whole."""
-    first = model["layers"][0]
-    known = {**level_values(model, first, first["heads"][0]).scalars}
+    known = dict(level_values(*first_members(model, levels(step.old.preset))).scalars)
     sizes = known | grown_sizes(step, known, profile.ratio)
     for grown in step.new.sizes.values():
         whole(grown, Values(sizes))
 
-    def filled(depth: int, added: bool) -> Nested:
-        table: Nested = {"sizes": sizes}
-        for block in owned(step, depth, added):
+    def filled(scope: str, added: bool) -> Nested:
+        found: Nested = {"sizes": sizes}
+        for block in owned(step, scope, added):
             rows, columns = (whole(side, Values(sizes)) for side in block.symbol.shape)
-            table[block.name] = entries(rows, columns)
-        return table
+            found[block.name] = entries(rows, columns)
+        return found
 
-    def layer(heads: int, added: bool) -> Nested:
-        return {**filled(1, added), "heads": [filled(2, added) for _ in range(heads)]}
+    def like(scope: str, families: Sequence[str], old: Nested) -> Nested:
+        if not families:
+            return filled(scope, False)
+        family, *within = families
+        members = [like(family.removesuffix("s"), within, one) for one in old[family]]
+        return {**filled(scope, False), family: members}
 
-    new = {**filled(0, False), "layers": [layer(len(old["heads"]), False) for old in model["layers"]]}
+    families = levels(step.old.preset)
+    new = like("model", families, model)
     if step.variant.added_layer is not None:
-        position = int(rng.integers(0, len(model["layers"]) + 1))
-        new["added_layer"] = {**layer(profile.heads, True), "position": position}
+        counts = {GROUPS: profile.heads, HEADS: profile.heads}
+        layer = tree("layer", families[1:], counts, lambda scope: filled(scope, True))
+        new["added_layer"] = {**layer, "position": int(rng.integers(0, len(model["layers"]) + 1))}
     return new
 
 
-def owned(step: Expansion, depth: int, added: bool) -> Iterator[Block]:
-    """The new blocks that a model (0), a layer (1) or a head (2) has, of the old or of the added layer."""
+def first_members(model: Nested, families: Sequence[str]) -> Iterator[Nested]:
+    """A model, its first layer, the first group or head of that, and so on."""
+    yield model
+    for family in families:
+        model = model[family][0]
+        yield model
+
+
+def owned(step: Expansion, scope: str, added: bool) -> Iterator[Block]:
+    """The new blocks of a scope, of the old layers or of the added one; those of the model are old."""
     label = step.old.layer.label
-    return (b for b in step.blocks if len(b.owner) == depth and (depth == 0 or (b.owner[0] != label) == added))
+    return (b for b in step.blocks if b.scope == scope and bool(b.owner and b.owner[0] != label) == added)
 
 
 # ---------------------------------------------------------------- constraints
 
 
-Place = tuple[int, bool]  # depth: of the model (0), a layer (1) or a head (2); and whether of the added layer
+Place = tuple[str, bool]  # a scope, and whether of the added layer
 
 
-def levels(place: Place, model: Nested, new: Nested) -> Iterator[tuple[list[Nested], Values]]:
+def instances(place: Place, model: Nested, new: Nested, families: Sequence[str]) -> Iterator[tuple[list[Nested], Values]]:
     """Every instance of a place: the tables of new blocks that are in reach there, and the values in force."""
-    depth, added = place
-    layers: list[tuple[Nested, Nested]] = list(zip(model["layers"], new["layers"], strict=True))
-    if added:
-        layers = [({"heads": [{} for _ in new["added_layer"]["heads"]]}, new["added_layer"])]
-    if depth == 0:
-        yield [new], level_values(model, new)
-    for layer, own in layers if depth else ():
-        if depth == 1:
-            yield [new, own], level_values(model, new, layer, own)
-        for head, inside in zip(layer["heads"], own["heads"], strict=True) if depth == 2 else ():
-            yield [new, own, inside], level_values(model, new, layer, own, head, inside)
+    scope, added = place
+    depth = 0 if scope == "model" else 1 + [family.removesuffix("s") for family in families].index(scope)
+    chains = [[(model, new)]]
+    for family in families[:depth]:
+        if family == LAYERS and added:
+            chains = [[*chain, ({}, new["added_layer"])] for chain in chains]
+        else:
+            chains = [[*chain, pair] for chain in chains for pair in members(chain[-1], family)]
+    for chain in chains:
+        yield [own for _, own in chain], level_values(*(level for pair in chain for level in pair))
+
+
+def members(pair: tuple[Nested, Nested], family: str) -> Iterator[tuple[Nested, Nested]]:
+    """The members of a family, old and new side by side."""
+    old, new = pair
+    yield from zip(old.get(family, [{}] * len(new[family])), new[family], strict=True)
 
 
 def owners_of(step: Expansion, equation: Equation) -> Place:
-    """How deep a constraint lives, and whether in the added layer: as its deepest new block or parameter."""
+    """The narrowest scope of a constraint's new blocks and parameters, and whether it is about the added layer."""
     names = {symbol.name for side in (equation.left, equation.right) for symbol in side.atoms(MatrixSymbol)}
     blocks = [block for block in step.blocks if block.symbol.name in names]
-    depths = [len(block.owner) for block in blocks]
-    depths += [SCOPES.index(q.scope) for q in PARAMETERS if q.name in names]
+    scopes = [block.scope for block in blocks]
+    scopes += [q.scope for q in parameters(step.old.preset).values() if q.name in names]
     added = any(block.owner and block.owner[0] != step.old.layer.label for block in blocks)
-    return max(depths, default=0), added
+    return max(scopes, key=SCOPES.index, default="model"), added
 
 
 def constrain(step: Expansion, model: Nested, new: Nested, rng: np.random.Generator) -> bool:
     """Change new blocks so that every constraint holds; False where this simple solver does not succeed."""
     equations = [Equation(*pair) for pair in step.constraints]
     for equation in equations:
-        for tables, values in levels(owners_of(step, equation), model, new):
+        for tables, values in instances(owners_of(step, equation), model, new, levels(step.old.preset)):
             enforce(equation, tables, values, rng)
     return satisfied(step, model, new)
 
@@ -258,7 +314,7 @@ def satisfied(step: Expansion, model: Nested, new: Nested, holds: Holds | None =
     return all(
         judge(equation, values)
         for equation in (Equation(*pair) for pair in step.constraints)
-        for _, values in levels(owners_of(step, equation), model, new)
+        for _, values in instances(owners_of(step, equation), model, new, levels(step.old.preset))
     )
 
 

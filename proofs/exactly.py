@@ -26,11 +26,11 @@ def relu(name: str, entries: Array) -> Array:
     return np.array([[max(entry, Fraction(0)) for entry in row] for row in entries], dtype=object)
 
 
-def impossible(*entries: Array) -> Array:
-    raise TypeError("no constraint and no rewrite has a softmax or a norm")
+def impossible(*entries: Array) -> Any:
+    raise TypeError("no constraint and no rewrite has a softmax, a norm or a rotation")
 
 
-EXACT = Arithmetic(number, relu, impossible, impossible)
+EXACT = Arithmetic(number, relu, impossible, impossible, impossible)
 
 
 def fractions(nested: Any) -> Any:

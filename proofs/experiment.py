@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from ..numeric.compare import Agreement, difference
-from ..numeric.model import from_nested
+from ..numeric.compare import Agreement
+from ..symbolic.architecture import parameters
 from ..symbolic.evaluate import Array
 from ..symbolic.expand import Expansion
 from ..symbolic.floats import float_arithmetic
-from ..symbolic.instances import Nested, grown
-from .counterexample import grown_eps
-from .drawing import Profile, drawn_blocks, drawn_model
+from ..symbolic.instances import grown
+from .comparison import compared
+from .drawing import RANDOM, Profile, drawn_blocks, drawn_model, fitting
 
 FORMATS = ("float64", "float32", "float16", "bfloat16")
 PROFILE = Profile({"s": 4, "h": 6, "p": 6, "k": 6, "v": 6, "o": 3}, 2, 2, 2)  # halves and thirds are whole
@@ -32,7 +32,8 @@ class Outcome:
 
 def experiment(steps: Sequence[Expansion], seed: int = 0) -> tuple[Outcome, ...]:
     """A chain on one random model, in each format; nothing where the constraints could not be met."""
-    return tuple(found for dtype in FORMATS if (found := outcome(steps, dtype, seed)) is not None)
+    formats = FORMATS if steps[0].old.preset.is_paper else FORMATS[:2]
+    return tuple(found for dtype in formats if (found := outcome(steps, dtype, seed)) is not None)
 
 
 def outcome(steps: Sequence[Expansion], dtype: str, seed: int) -> Outcome | None:
@@ -42,25 +43,17 @@ def outcome(steps: Sequence[Expansion], dtype: str, seed: int) -> Outcome | None
     def entries(rows: int, columns: int) -> Array:
         return rng.standard_normal((rows, columns)) / np.sqrt(max(rows, 2))
 
-    old = in_format(drawn_model(PROFILE, entries), dtype)
-    eps = eps_hat = 0.0 if steps[0].old.preset.eps == 0 else 2.0**-10
-    current, sizes = old, dict(PROFILE.sizes)
+    preset = steps[0].old.preset
+    old = in_format(drawn_model(preset, PROFILE, entries, RANDOM), dtype)
+    current, sizes = old, fitting(PROFILE.sizes, preset)
     for step in steps:
         new = drawn_blocks(step, current, PROFILE, entries, rng)
         if new is None:
             return None
-        eps_hat, sizes = grown_eps(step, current, new, eps_hat), sizes | new["sizes"]
+        sizes |= {name: n for name, n in new["sizes"].items() if name != "f"}
         current = grown(step, current, in_format(new, dtype), arithmetic)
-    original, I = from_nested(old, dtype)
-    expanded, I_hat = from_nested(current, dtype)
-    scalings = {name: len(steps) for name in ("I", "P", "W_out", *_parameters(old))}
-    agreement = difference(original, I, expanded, I_hat, eps=eps, eps_hat=eps_hat, scalings=scalings)
-    return Outcome(dtype, sizes, agreement)
-
-
-def _parameters(model: Nested) -> list[str]:
-    layer = model["layers"][0]
-    return [name for table in (layer, layer["heads"][0]) for name in table if name != "heads"]
+    scalings = dict.fromkeys(parameters(preset), len(steps))
+    return Outcome(dtype, sizes, compared(preset, old, current, dtype, scalings))
 
 
 def kind(dtype: str) -> Any:

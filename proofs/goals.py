@@ -10,10 +10,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ..symbolic.architecture import (
+    PIECES,
     SUBLAYERS,
     Transformer,
     embedding,
+    norm,
+    norm_name,
+    norms_after,
     output,
+    start,
     stream,
     transformer,
     transformer_layer,
@@ -22,17 +27,15 @@ from ..symbolic.terms import (
     Expr,
     MatrixExpr,
     MatrixSymbol,
-    Norm,
     ZeroMatrix,
     block_rows,
     blocks,
     eye,
     product,
-    subterms,
     total,
     zero,
 )
-from .kernel import Context, Equation, Theorem, split
+from .kernel import Context, Equation, Theorem, simplified, split, terms_of
 from .prover import ASSEMBLE, STRATEGIES, Derivation, normal_form, prove
 
 
@@ -97,13 +100,10 @@ def _multiple_of(block: MatrixExpr, whole: MatrixExpr, width: Expr) -> MatrixExp
     """a eye(h) for a block a (I + P), 0 for a zero block, else None."""
     if isinstance(block, ZeroMatrix):
         return zero(width, block.cols)
-    factor = split(block)[0] if split(block)[1] == whole else split(block.args[0])[0] if block.args else None
-    if factor is None or block not in (
-        product(factor, whole),
-        total(*(product(factor, part) for part in whole.args)),
-    ):
-        return None
-    return product(factor, eye(width))
+    terms, wanted = terms_of(block), terms_of(whole)
+    factor = simplified(split(terms[0])[0] / split(wanted[0])[0])
+    scaled = total(*(product(factor, part) for part in wanted))
+    return product(factor, eye(width)) if block in (product(factor, whole), scaled) else None
 
 
 def goals(claim: Growth) -> Iterator[Goal]:
@@ -111,13 +111,17 @@ def goals(claim: Growth) -> Iterator[Goal]:
     old, new, X = claim.old, claim.new, stream(claim.old)
     E = () if claim.stream_map is None else (claim.stream_map,)
     XE = product(X, *E)
-    yield Goal("input", embedding(new), product(embedding(old), *E))
+    yield from _input_goals(old, new, XE, X, E)
+    after = norms_after(new)
     for name, sublayer in SUBLAYERS.items():
-        left, right = sublayer(XE, new.layer, new), sublayer(X, old.layer, old)
-        yield from _norm_goals(name, left, right, XE, X, E)
-        yield Goal(name, left, product(right, *E), (f"norm of {name}",))
+        yield from _norm_goals(name, new, old, XE, X, E)
+        right = product(sublayer(X, old.layer, old), *E)
+        yield Goal(name, sublayer(XE, new.layer, new), right, (f"norm of {name}",))
+        if name in after:
+            left, right = after[name](XE, new.layer, new), product(after[name](X, old.layer, old), *E)
+            yield Goal(f"norm after {name}", left, right)
     layer = transformer_layer(XE, new.layer, new), product(transformer_layer(X, old.layer, old), *E)
-    yield Goal("layer", *layer, parts=tuple(SUBLAYERS))
+    yield Goal("layer", *layer, parts=(*SUBLAYERS, *(f"norm after {name}" for name in after)))
     kept = {layer.label: layer for layer in old.inserted}
     added = [f"new layer {layer.label.removeprefix('layer')}" for layer in new.inserted]
     for name, inserted in zip(added, new.inserted, strict=True):
@@ -132,14 +136,29 @@ def goals(claim: Growth) -> Iterator[Goal]:
     yield Goal("model", transformer(new), transformer(old), parts=("input", "layer", *added, "output"))
 
 
-def _norm_goals(
-    name: str, left: MatrixExpr, right: MatrixExpr, XE: MatrixExpr, X: MatrixSymbol, E: Sequence[MatrixExpr]
+def _input_goals(
+    old: Transformer, new: Transformer, XE: MatrixExpr, X: MatrixSymbol, E: Sequence[MatrixExpr]
 ) -> Iterator[Goal]:
-    """A goal for the one norm of a sublayer, where the expansion changes it."""
-    new = {term for term in subterms(left) if isinstance(term, Norm) and term.arg == XE}
-    old = {term for term in subterms(right) if isinstance(term, Norm) and term.arg == X}
-    if len(new) == len(old) == 1 and new != old:
-        yield Goal(f"norm of {name}", new.pop(), product(old.pop(), *E))
+    """The start of the stream; where a norm follows the embedding, each by itself and then both."""
+    left, right = start(embedding(new), new), product(start(embedding(old), old), *E)
+    if left == embedding(new):
+        yield Goal("input", left, right)
+        return
+    yield Goal("embedding", embedding(new), product(embedding(old), *E))
+    yield Goal("norm of the embedding", start(XE, new), product(start(X, old), *E))
+    yield Goal("input", left, right, parts=("embedding", "norm of the embedding"))
+
+
+def _norm_goals(
+    name: str, new: Transformer, old: Transformer, XE: MatrixExpr, X: MatrixSymbol, E: Sequence[MatrixExpr]
+) -> Iterator[Goal]:
+    """A goal for the norm that a sublayer reads, where the expansion changes it."""
+    if old.preset["placement"] not in ("pre", "sandwich"):
+        return
+    own = norm_name(PIECES[name][0], old)
+    left, right = norm(XE, own, new.layer.weights, new), norm(X, own, old.layer.weights, old)
+    if left != right and left != XE:
+        yield Goal(f"norm of {name}", left, product(right, *E))
 
 
 def prove_growth(

@@ -23,6 +23,8 @@ from ..symbolic.terms import (
     BlockMatrix,
     Diag,
     Expr,
+    Frequencies,
+    Hadamard,
     HeadSum,
     Identity,
     MatAdd,
@@ -30,6 +32,7 @@ from ..symbolic.terms import (
     MatrixExpr,
     MatrixSymbol,
     Norm,
+    Rope,
     RowScale,
     Stack,
     Transpose,
@@ -356,6 +359,47 @@ def block_act(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr |
     return blocks([[Act(block, term.name) for block in row] for row in block_rows(term.arg)])
 
 
+def block_hadamard(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | None:
+    """[A B] o [C D]  =  [A o C   B o D]        the entrywise product, for blocks of equal sizes;  A o 0  =  0"""
+    if not isinstance(term, Hadamard):
+        return None
+    if any(isinstance(part, ZeroMatrix) for part in children(term)):
+        return zero(*shape(term))
+    left, right = map(block_rows, children(term))
+    if (len(left), len(left[0])) != (len(right), len(right[0])) or not same_partition(left, right):
+        return None
+    cells = [[Hadamard(a, b) for a, b in zip(*rows, strict=True)] for rows in zip(left, right, strict=True)]
+    return blocks(cells) if len(left) + len(left[0]) > 2 else None
+
+
+def block_rope(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | None:
+    """Rope_f([A B])  =  [Rope_g(A)  Rope_h(B)]        for f = [g h], pairs of A turned by g; [Rope_f(A) B] without h"""
+    if not isinstance(term, Rope) or term.layout != "interleaved":
+        return None
+    if isinstance(term.arg, ZeroMatrix):
+        return term.arg
+    grid, pairs = block_rows(term.arg), term.table.cols
+    width = grid[0][0].cols
+    if len(grid[0]) == 1:
+        return None
+    rest = [blocks([row[1:]]) for row in grid]
+    if (width - 2 * pairs).is_nonnegative:
+        return blocks([[Rope(row[0], term.table), *row[1:]] for row in grid])
+    tables = cut_table(term.table, width / 2)
+    if tables is None:
+        return None
+    return blocks([[Rope(row[0], tables[0]), Rope(b, tables[1])] for row, b in zip(grid, rest, strict=True)])
+
+
+def cut_table(table: MatrixExpr, pairs: Expr) -> tuple[MatrixExpr, MatrixExpr] | None:
+    """A row of frequencies cut after so many: at a block, or in a geometric sequence anywhere."""
+    if isinstance(table, Frequencies):
+        m = 2 * pairs
+        return Frequencies(table.rho, m), product(table.rho**-m, Frequencies(table.rho, table.n - m))
+    (first, *rest) = block_rows(table)[0]
+    return (first, blocks([rest])) if rest and same_size(first.cols, pairs) else None
+
+
 def block_diag(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | None:
     """diag([a b])  =  [diag(a) 0 ; 0 diag(b)]"""
     if not isinstance(term, Diag) or not isinstance(term.arg, BlockMatrix):
@@ -461,15 +505,15 @@ def scalars(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | N
 
 
 def scalar_out(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | None:
-    """(a A)'  =  a A',   diag(a g)  =  a diag(g),   sum_e a A  =  a sum_e A,   relu(a A)  =  a relu(A) for a > 0"""
-    if not isinstance(term, (Transpose, Diag, HeadSum, Act)):
+    """(a A)'  =  a A',   diag(a g), sum_e a A, Rope(a A) and a A o B likewise,   relu(a A)  =  a relu(A) for a > 0"""
+    if not isinstance(term, (Transpose, Diag, HeadSum, Rope, Hadamard, Act)):
         return None
     scalar, matrices = split(children(term)[0])
     if scalar == 1:
         return None
     if isinstance(term, Act) and not (term.name in POSITIVELY_HOMOGENEOUS and scalar.is_positive):
         return None
-    return product(scalar, rebuild(term, [matrices]))
+    return product(scalar, rebuild(term, [matrices, *children(term)[1:]]))
 
 
 def distribute(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | None:
@@ -669,6 +713,8 @@ RULES: Mapping[str, Rule] = {
     "block sum": block_sum,
     "block transpose": block_transpose,
     "elementwise on blocks": block_act,
+    "entrywise product of blocks": block_hadamard,
+    "rotation of blocks": block_rope,
     "diagonal of blocks": block_diag,
     "nested blocks": block_nested,
     "product with zero": annihilate,

@@ -15,7 +15,17 @@ from functools import cache
 import numpy as np
 
 from ..numeric.derivative import STEP, slope
-from ..symbolic.architecture import SUBLAYERS, Heads, Layer, Transformer, embedding, output, stream
+from ..symbolic.architecture import (
+    SUBLAYERS,
+    Heads,
+    Layer,
+    Transformer,
+    embedding,
+    norms_after,
+    output,
+    start,
+    stream,
+)
 from ..symbolic.evaluate import Array
 from ..symbolic.expand import Expansion
 from ..symbolic.floats import float_arithmetic
@@ -40,8 +50,8 @@ from ..symbolic.terms import (
 from . import kernel
 from .check import Claim, claim_about, derived
 from .choices import Pair, by_name, constrained, given
-from .counterexample import grown_eps
-from .drawing import Profile, drawn_blocks, drawn_model
+from .comparison import tables
+from .drawing import RANDOM, Profile, drawn_blocks, drawn_model
 from .goals import Goal, Growth, Proved, prove_growth
 from .kernel import Context, Equation
 from .lattice import Oracle, Sorted, Subset, enumerate_subsets
@@ -143,12 +153,11 @@ class Place:
     step: Expansion
     old: Nested
     new: Nested
-    eps_hat: float
 
     def slope(self, name: str) -> float:
         """The largest change of the output, to first order, as a block moves in a random direction."""
         hat = grown(self.step, self.old, towards(self.new, name, np.random.default_rng(0)), COMPLEX)
-        return float(np.abs(slope(hat, self.eps_hat)).max())
+        return float(np.abs(slope(tables(hat), self.step.old.preset.options)).max())
 
 
 def places(step: Expansion, seed: int) -> tuple[Place, ...]:
@@ -163,10 +172,9 @@ def place(step: Expansion, profile: Profile, seed: int) -> Place | None:
     def entries(rows: int, columns: int) -> Array:
         return rng.standard_normal((rows, columns))
 
-    old = drawn_model(profile, entries)
+    old = drawn_model(step.old.preset, profile, entries, RANDOM)
     new = drawn_blocks(step, old, profile, entries, rng)
-    eps = 0.0 if step.old.preset.eps == 0 else 2.0**-10
-    return None if new is None else Place(step, old, new, grown_eps(step, old, new, eps))
+    return None if new is None else Place(step, old, new)
 
 
 def moves(name: str, found: Sequence[Place]) -> bool:
@@ -215,7 +223,7 @@ def ways(before: Claim, moved: Transformer) -> Iterator[tuple[Proved, ...]]:
     if growth is not None and growth.stream_map is not None:
         X, found = stream(step.old), list(hidden(growth, moved))
         context = Context(hypotheses, (), X)
-        if found:
+        if found and not norms_after(step.old):
             yield tuple(Proved(goal, prove(context, goal.left, goal.right, FIRST_ORDER)) for goal in found)
 
 
@@ -240,7 +248,7 @@ def hidden(growth: Growth, moved: Transformer) -> Iterator[Goal]:
 
 def pieces(X: MatrixExpr, model: Transformer) -> Iterator[tuple[str, MatrixExpr]]:
     """What writes to the stream, as terms in it."""
-    yield "input", embedding(model)
+    yield "input", start(embedding(model), model)
     for layer in (model.layer, *model.inserted):
         for name, sublayer in SUBLAYERS.items():
             yield f"{name} {layer.label}".strip(), sublayer(X, layer, model)

@@ -164,7 +164,7 @@ def met_without(step: Expansion, pairs: Sequence[Pair], seed: int) -> bool:
         return rng.choice([-2.0, -1.0, 1.0, 2.0], size=(rows, columns))
 
     for _ in range(DRAWINGS):
-        old = drawn_model(GENERIC, entries)
+        old = drawn_model(step.old.preset, GENERIC, entries)
         new = drawn_blocks(constrained(step, pairs), old, GENERIC, entries, rng)
         if new is not None and not satisfied(step, old, new):
             return True

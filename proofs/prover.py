@@ -57,6 +57,8 @@ BLOCKS = (
     "block sum",
     "block transpose",
     "elementwise on blocks",
+    "entrywise product of blocks",
+    "rotation of blocks",
     "diagonal of blocks",
     "heads of blocks",
     "nested blocks",

@@ -126,7 +126,7 @@ def arithmetic(facts: list[z3.BoolRef]) -> Arithmetic:
     Both sides of an equation need one arithmetic, so that equal arguments give equal values.
     """
     functions = _Functions(facts)
-    return Arithmetic(functions.constant, functions.act, functions.softmax, functions.inverse_root)
+    return Arithmetic(functions.constant, functions.act, functions.softmax, functions.inverse_root, functions.turn)
 
 
 class _Functions:
@@ -201,6 +201,20 @@ class _Functions:
 
     def inverse_root(self, squares: Array) -> Array:
         return each(self.one_inverse_root, squares)
+
+    def turn(self, angles: Array) -> tuple[Array, Array]:
+        """cos and sin of every angle: two numbers on the unit circle, the same for the same angle."""
+        pairs = each(self.one_turn, angles)
+        return each(lambda pair: pair[0], pairs), each(lambda pair: pair[1], pairs)
+
+    def one_turn(self, x: z3.ArithRef) -> tuple[z3.ArithRef, z3.ArithRef]:
+        x = simple(x)
+        if z3.is_rational_value(x) and x.as_fraction() == 0:
+            return z3.RealVal(1), z3.RealVal(0)
+        (cos, new), (sin, _) = self.value("cos", x), self.value("sin", x)
+        if new:
+            self.facts.append(cos * cos + sin * sin == 1)
+        return cos, sin
 
     def one_inverse_root(self, q: z3.ArithRef) -> z3.ArithRef:
         """1/sqrt(q); that q is not zero is part of what is known."""

@@ -9,14 +9,42 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from sympy import Expr, Rational, S, exp, sqrt
+from sympy import Float, Rational, S, cos, exp, sin, sqrt
 
-from ..symbolic.architecture import HEADS, PRESETS, SUBLAYERS, Transformer, embedding, output, paper_model, stream
-from ..symbolic.evaluate import Arithmetic, Array, Values, evaluate
-from ..symbolic.floats import float_arithmetic
+from ..symbolic.architecture import (
+    FAMILIES,
+    PIECES,
+    SUBLAYERS,
+    Transformer,
+    default_scalar,
+    embedding,
+    levels,
+    norm,
+    norm_name,
+    norms_after,
+    output,
+    paper_model,
+    start,
+    stream,
+)
+from ..symbolic.evaluate import Arithmetic, Array, Values, evaluate, exact
+from ..symbolic.floats import ACTIVATIONS, float_arithmetic
 from ..symbolic.instances import Nested, grown, level_values
 from ..symbolic.notation import latex
-from ..symbolic.terms import Act, HeadSum, MatrixExpr, Norm, Softmax, matrix, scalar, substitute, subterms, total
+from ..symbolic.preset import Preset
+from ..symbolic.terms import (
+    Act,
+    HeadSum,
+    MatrixExpr,
+    MatrixSymbol,
+    Softmax,
+    children,
+    is_scalar,
+    matrix,
+    scalar,
+    substitute,
+    total,
+)
 from .counterexample import Counterexample
 from .goals import growth
 from .kernel import Equation
@@ -58,15 +86,15 @@ def trace(found: Counterexample) -> Trace:
         hat = grown(step, hat, rational(new), EXACT)
         if "added_layer" in new:
             hat_labels.insert(new["added_layer"]["position"], "the new layer")
-    eps_hat = Rational(Fraction(found.eps_hat)) if found.eps_hat else S.Zero
     model = with_scale(found.steps[0].old, hat)
-    old_values = dict(recorded(model, rational(found.instance.old), Rational(found.instance.eps), labels))
-    new_values = dict(recorded(model, hat, eps_hat, hat_labels))
+    old_values = dict(recorded(model, rational(found.instance.old), labels))
+    new_values = dict(recorded(model, hat, hat_labels))
     keys = list(old_values) + [key for key in new_values if key not in old_values]
     order = {key: i for i, key in enumerate(new_values)}
     keys.sort(key=lambda key: order.get(key, len(order)))
-    E = stream_map(found)
-    return Trace(tuple(compared(key, old_values.get(key), new_values.get(key), E) for key in keys))
+    E, streams = stream_map(found), stream_formulas(model.preset)
+    pairs = ((key, old_values.get(key), new_values.get(key)) for key in keys)
+    return Trace(tuple(compared(*pair, E if pair[0][1] in streams else None, pair[0][1] in streams) for pair in pairs))
 
 
 def stream_map(found: Counterexample) -> Array | None:
@@ -80,15 +108,15 @@ def stream_map(found: Counterexample) -> Array | None:
     return evaluate(claim.stream_map, level_values(found.instance.old, new), FLOATS)
 
 
-def compared(key: Key, old: Array | None, new: Array | None, E: Array | None) -> Value:
+def compared(key: Key, old: Array | None, new: Array | None, E: Array | None, streams: bool) -> Value:
     """A value in both models; a wider stream is compared with X E, or where E is not known with [X 0]."""
     place, formula = key
     differs = False
     if old is not None and new is not None:
         a, b = (np.array(entries, dtype=object).astype(complex).real for entries in (old, new))
-        if formula in stream_formulas() and E is not None and E.shape == (a.shape[1], b.shape[1]):
+        if E is not None and E.shape == (a.shape[1], b.shape[1]):
             a = a @ E
-        elif a.shape != b.shape and a.shape[0] == b.shape[0] and formula in stream_formulas():
+        elif streams and a.shape[0] == b.shape[0] and a.shape[1] < b.shape[1]:
             a = np.pad(a, ((0, 0), (0, b.shape[1] - a.shape[1])))
         differs = a.shape == b.shape and not np.allclose(a, b, rtol=1e-9, atol=1e-9)
     return Value(place, formula, old, new, bool(differs))
@@ -97,25 +125,34 @@ def compared(key: Key, old: Array | None, new: Array | None, E: Array | None) ->
 # ---------------------------------------------------------------- the values of one model
 
 
-def recorded(model: Transformer, nested: Nested, eps: Expr, labels: Sequence[str]) -> Iterator[tuple[Key, Array]]:
+def recorded(model: Transformer, nested: Nested, labels: Sequence[str]) -> Iterator[tuple[Key, Array]]:
     """Every stage of the forward pass with its value; exact until it becomes unreadable, then decimal."""
-    X, arithmetic = stream(model), EXACT
-    outer = level_values(nested).with_(Values({"eps": eps}))
-    value = evaluate(embedding(model), outer, arithmetic)
-    yield ("input", latex(embedding(model))), value
+    X, outer = stream(model), level_values(nested)
+    begun = start(embedding(model), model)
+    value = evaluate(begun, outer, EXACT)
+    yield ("input", latex(begun)), value
     for label, layer in zip(labels, nested["layers"], strict=True):
-        members = Values(members={HEADS: [head_values(head) for head in layer["heads"]]})
-        own = outer.with_(level_values(layer)).with_(members)
-        for sublayer in SUBLAYERS.values():
-            f = sublayer(X, model.layer, model)
-            arithmetic = arithmetic if readable(value) else FLOATS
+        own = outer.with_(members(layer, levels(model.preset)[1:], outer, model))
+        for stage in stages(X, model):
+            arithmetic = EXACT if readable(value) else FLOATS
             inside = in_arithmetic(own.with_(Values(matrices={"X": value})), arithmetic)
-            yield from pieces(label, f, inside, arithmetic)
-            value = evaluate(total(X, f), inside, arithmetic)
-            yield (label, latex(after(X, f))), value
-    arithmetic = arithmetic if readable(value) else FLOATS
+            for body, before in stage.parts:
+                yield from pieces(label, body, before, inside, arithmetic)
+            value = evaluate(stage.term, inside, arithmetic)
+            yield (label, latex(stage.shown)), value
+    arithmetic = EXACT if readable(value) else FLOATS
     inside = in_arithmetic(outer.with_(Values(matrices={"X": value})), arithmetic)
     yield ("output", latex(output(X, model))), evaluate(output(X, model), inside, arithmetic)
+
+
+def members(level: Nested, families: Sequence[str], outer: Values, model: Transformer) -> Values:
+    """The values of a level and of the members within it; a head has its score factor."""
+    own = level_values(level)
+    if families:
+        found = [members(one, families[1:], outer.with_(own), model) for one in level[families[0]]]
+        return own.with_(Values(members={families[0]: found}))
+    factor = default_scalar("scale", model.preset, model.sizes)
+    return own.with_(Values({"scale": level.get("scale", exact(factor, outer.with_(own)))}))
 
 
 SCALE = scalar("scale")
@@ -123,62 +160,79 @@ SCALE = scalar("scale")
 
 def with_scale(model: Transformer, grown_model: Nested) -> Transformer:
     """The model with its score factor by name, where the grown one has a factor of its own."""
-    if not any("scale" in head for layer in grown_model["layers"] for head in layer["heads"]):
+    if not any("scale" in head for layer in grown_model["layers"] for head in innermost(layer)):
         return model
     heads = tuple(replace(family, scale=SCALE) for family in model.layer.heads)
     return replace(model, layer=replace(model.layer, heads=heads))
 
 
-def head_values(head: Nested) -> Values:
-    """A head's matrices, sizes and score factor."""
-    found = level_values(head)
-    return found.with_(Values({"scale": head.get("scale", 1 / sqrt(found.scalars["k"]))}))
+def innermost(level: Nested) -> Iterator[Nested]:
+    """The heads of a layer, in their groups or not."""
+    inner = [one for family in FAMILIES for one in level.get(family, ())]
+    yield from (head for one in inner for head in innermost(one)) if inner else [level]
 
 
-def after(X: MatrixExpr, f: MatrixExpr) -> MatrixExpr:
-    """X + f(X) with the norm abbreviated to Y."""
-    return total(X, abbreviated(f))
+@dataclass(frozen=True)
+class Stage:
+    """A step of the stream: the next stream as a term in X, as it is shown, and what is computed on the way."""
+
+    term: MatrixExpr
+    shown: MatrixExpr
+    parts: tuple[tuple[MatrixExpr, MatrixExpr | None], ...] = ()  # a function of Y, and what Y is (None: of X)
 
 
-def abbreviated(f: MatrixExpr) -> MatrixExpr:
-    norm = next(term for term in subterms(f) if isinstance(term, Norm))
-    return substitute(f, {norm: matrix("Y", *norm.shape)})
+def stages(X: MatrixSymbol, model: Transformer) -> Iterator[Stage]:
+    """The steps of one layer, in order."""
+    layer, after, Y = model.layer, norms_after(model), matrix("Y", *X.shape)
+    found = [(name, sublayer(X, layer, model), reads(X, name, model)) for name, sublayer in SUBLAYERS.items()]
+    shown = {name: substitute(f, {before: Y}) if before is not None else f for name, f, before in found}
+    if model.preset["parallel"]:
+        parts = tuple((shown[name], before) for name, _, before in found)
+        yield Stage(total(X, *(f for _, f, _ in found)), total(X, *shown.values()), parts)
+        return
+    for name, f, before in found:
+        yield Stage(total(X, f), total(X, shown[name]), ((shown[name], before),))
+        if name in after:
+            normed = after[name](X, layer, model)
+            yield Stage(normed, normed)
 
 
-def pieces(label: str, f: MatrixExpr, values: Values, arithmetic: Arithmetic) -> Iterator[tuple[Key, Array]]:
+def reads(X: MatrixSymbol, name: str, model: Transformer) -> MatrixExpr | None:
+    """The norm that a sublayer reads, if it reads one."""
+    before = norm(X, norm_name(PIECES[name][0], model), model.layer.weights, model)
+    return before if before != X and model.preset["placement"] in ("pre", "sandwich") else None
+
+
+def pieces(
+    label: str, body: MatrixExpr, before: MatrixExpr | None, values: Values, arithmetic: Arithmetic
+) -> Iterator[tuple[Key, Array]]:
     """The norm Y of a sublayer, and in terms of Y what stands in its softmax and activation."""
-    norm = next(term for term in subterms(f) if isinstance(term, Norm))
-    Y = evaluate(norm, values, arithmetic)
-    yield (label, rf"Y = {latex(norm)}"), Y
-    inside = values.with_(Values(matrices={"Y": Y}))
-    for term in subterms(abbreviated(f)):
-        if isinstance(term, HeadSum):
-            for e, member in enumerate(values.members[term.family], 1):
-                yield from nonlinear(f"{label}, head {e}", term.arg, inside.with_(member), arithmetic)
-        elif isinstance(term, Act):
-            yield from nonlinear(label, term, inside, arithmetic)
+    if before is not None:
+        Y = evaluate(before, values, arithmetic)
+        yield (label, rf"Y = {latex(before)}"), Y
+        values = values.with_(Values(matrices={"Y": Y}))
+    yield from inner(label, body, values, arithmetic)
 
 
-def nonlinear(label: str, term: MatrixExpr, values: Values, arithmetic: Arithmetic) -> Iterator[tuple[Key, Array]]:
-    """What goes into each softmax or activation, and what comes out."""
-    for part in subterms(term):
-        if isinstance(part, (Act, Softmax)):
-            yield (label, latex(part.arg)), evaluate(part.arg, values, arithmetic)
-            yield (label, latex(part)), evaluate(part, values, arithmetic)
+def inner(label: str, term: MatrixExpr, values: Values, arithmetic: Arithmetic) -> Iterator[tuple[Key, Array]]:
+    """What goes into each softmax or activation, and what comes out, head by head."""
+    if isinstance(term, HeadSum):
+        for e, member in enumerate(values.members[term.family], 1):
+            yield from inner(f"{label}, {term.family[:-1]} {e}", term.arg, values.with_(member), arithmetic)
+        return
+    if isinstance(term, (Act, Softmax)):
+        yield (label, latex(term.arg)), evaluate(term.arg, values, arithmetic)
+        yield (label, latex(term)), evaluate(term, values, arithmetic)
+    for part in children(term):
+        if not is_scalar(part):
+            yield from inner(label, part, values, arithmetic)
 
 
 @cache
-def stream_formulas() -> frozenset[str]:
-    """The formulas whose values are the residual stream, or a norm of it: these have the stream's width."""
-    found = set()
-    for preset in PRESETS.values():
-        model = paper_model(preset)
-        X = stream(model)
-        found.add(latex(embedding(model)))
-        for sublayer in SUBLAYERS.values():
-            f = sublayer(X, model.layer, model)
-            found.add(latex(after(X, f)))
-    return frozenset(found)
+def stream_formulas(preset: Preset) -> frozenset[str]:
+    """The formulas whose values are the residual stream: these have the stream's width."""
+    model = paper_model(preset)
+    return frozenset({latex(start(embedding(model), model)), *(latex(s.shown) for s in stages(stream(model), model))})
 
 
 # ---------------------------------------------------------------- exact arithmetic
@@ -190,7 +244,15 @@ def _softmax(scores: Array) -> Array:
 
 
 def _act(name: str, entries: Array) -> Array:
-    return np.array([[x if x > 0 else S.Zero for x in row] for row in entries], dtype=object)
+    if name == "relu":
+        return np.array([[x if x > 0 else S.Zero for x in row] for row in entries], dtype=object)
+    return np.array([[Float(y) for y in row] for row in ACTIVATIONS[name](entries.astype(float))], dtype=object)
+
+
+def _turn(angles: Array) -> tuple[Array, Array]:
+    each = np.vectorize(lambda x: (cos(x), sin(x)), otypes=[object, object])
+    found: tuple[Array, Array] = each(angles)
+    return found
 
 
 EXACT = Arithmetic(
@@ -198,6 +260,7 @@ EXACT = Arithmetic(
     _act,
     _softmax,
     lambda squares: np.array([1 / sqrt(x) for x in squares], dtype=object),
+    _turn,
 )
 
 

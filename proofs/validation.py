@@ -388,6 +388,7 @@ NUMBERS = Arithmetic(
     lambda name, entries: FUNCTIONS[name](entries),
     softmax,
     lambda x: 1 / np.sqrt(x),
+    lambda angles: (np.cos(angles), np.sin(angles)),
     np.dtype(complex),
 )
 

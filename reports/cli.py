@@ -1,4 +1,4 @@
-"""The command line: `growproof report`, `check`, `constraints`, `verify` and `list`."""
+"""The command line: `growproof report`, `check`, `constraints`, `matrix`, `verify` and `list`."""
 
 from __future__ import annotations
 
@@ -63,6 +63,12 @@ def parser() -> Parser:
     study.add_argument("--resume", type=Path, metavar="FILE", help="keep what is found in FILE, and go on from there")
     study.add_argument("--smt", type=Path, metavar="DIR", help="write every query to z3 as SMT-LIB 2")
     study.add_argument("--cross-check", action="store_true", help="put every query to cvc5 too (an extra)")
+    table = command("matrix", run_matrix, "which expansions hold on which architectures, what breaks them, and repairs")
+    table.add_argument("--architecture", action="append", metavar="PRESET", help="only this one (may be given again)")
+    table.add_argument("--expansion", action="append", metavar="VARIANT", help="only this one (may be given again)")
+    table.add_argument("--html", type=Path, metavar="FILE")
+    table.add_argument("--repairs", type=Path, metavar="DIR", help="write every repaired variant as a file in DIR")
+    table.add_argument("--seed", type=seed, default=0)
     verify = command("verify", run_verify, "re-check a certificate, or all those in a report")
     verify.add_argument("file", type=Path, metavar="FILE")
     command("list", run_list, "the catalogue and the architectures")
@@ -189,6 +195,14 @@ def run_constraints(chosen: argparse.Namespace) -> int:
     found = run(chosen, progress(chosen))
     show(chosen, found.json(time.perf_counter() - start), found.lines())
     return found.status
+
+
+def run_matrix(chosen: argparse.Namespace) -> int:
+    from .matrix import matrix_json, matrix_text, run
+
+    found = run(chosen, progress(chosen))
+    show(chosen, matrix_json(found) if chosen.json else {}, [] if chosen.json else list(matrix_text(found)))
+    return PROVED if found.decided else UNDECIDED
 
 
 def run_verify(chosen: argparse.Namespace) -> int:

@@ -1,27 +1,32 @@
-"""The paper's transformer: its parameters and its forward pass, as terms.
+"""The transformer: its parameters and its forward pass, as terms.
 
-`transformer` is the one definition of the architecture on the symbolic side.  It is read off
-equations 1-5 of arXiv:2308.06103 and used for the old and for the expanded model alike.
+`transformer` is the one definition of the architecture on the symbolic side, for the old and for the expanded model
+alike.  With no option given it is equations 1-5 of arXiv:2308.06103; what an option changes stands beside it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
-from sympy import sqrt
+from sympy import S, Symbol, sqrt
 
+from .preset import PRESETS, Preset
 from .terms import (
     Act,
     Expr,
+    Frequencies,
+    Hadamard,
     HeadSum,
     MatrixExpr,
     MatrixSymbol,
     Norm,
     Path,
+    Rope,
     Softmax,
     Stack,
-    Symbol,
+    eye,
     matrix,
     ones,
     product,
@@ -31,56 +36,116 @@ from .terms import (
     transposed,
 )
 
+# ---------------------------------------------------------------- parameters
+
+Has = Callable[[Preset], bool]
+
 
 @dataclass(frozen=True)
 class Parameter:
-    """A parameter of the architecture: its name, its sizes (rows x columns), and what owns one of it."""
+    """A parameter: its name, its sizes (rows x columns), what owns one of it, and which architectures have it."""
 
     name: str
     rows: str
     columns: str
-    scope: str  # "model", "layer" or "head"
+    scope: str  # "model", "layer", "group" or "head"
+    has: Has = lambda preset: True
 
+
+def normed(preset: Preset) -> bool:
+    return bool(preset["norm"] != "none")
+
+
+def biased(*where: Has) -> Has:
+    """Norms that are there and have a bias."""
+    return lambda preset: bool(preset["norm_bias"]) and all(has(preset) for has in where)
+
+
+def option(name: str, *values: object) -> Has:
+    """Architectures in which an option has one of some values."""
+    return lambda preset: preset[name] in values
+
+
+def both(*conditions: Has) -> Has:
+    return lambda preset: all(has(preset) for has in conditions)
+
+
+SEQUENTIAL = both(normed, option("parallel", False))
+SANDWICH = both(normed, option("placement", "sandwich"))
+FINAL, FIRST = both(normed, option("final_norm", True)), both(normed, option("embedding_norm", True))
+GATED, BIASED = option("mlp", "gated"), option("mlp_bias", True)
+TABLE = both(option("positions", "rotary"), option("rope_frequencies", "table"))
 
 PARAMETERS = (
-    Parameter("I", "s", "h", "model"),
-    Parameter("P", "s", "h", "model"),
+    Parameter("I", "s", "h", "model", option("tied", False)),
+    Parameter("T", "s", "o", "model", option("tied", True)),  # the tokens; their embedding is I = T W_out'
+    Parameter("P", "s", "h", "model", option("positions", "table")),
+    Parameter("g_in", "1", "h", "model", FIRST),
+    Parameter("c_in", "1", "h", "model", biased(FIRST)),
+    Parameter("rope_freqs", "1", "f", "model", TABLE),
+    Parameter("g_out", "1", "h", "model", FINAL),
+    Parameter("c_out", "1", "h", "model", biased(FINAL)),
     Parameter("W_out", "h", "o", "model"),
-    Parameter("g_MHA", "1", "h", "layer"),
+    Parameter("g_MHA", "1", "h", "layer", normed),
+    Parameter("c_MHA", "1", "h", "layer", biased(normed)),
     Parameter("W_Q", "h", "k", "head"),
-    Parameter("W_K", "h", "k", "head"),
-    Parameter("W_V", "h", "v", "head"),
+    Parameter("b_Q", "1", "k", "head", option("attention_bias", "qkv", "qkvo")),
+    Parameter("g_Q", "1", "k", "head", option("qk_norm", True)),
+    Parameter("W_K", "h", "k", "group"),
+    Parameter("b_K", "1", "k", "group", option("attention_bias", "qkv", "qkvo")),
+    Parameter("g_K", "1", "k", "group", option("qk_norm", True)),
+    Parameter("W_V", "h", "v", "group"),
+    Parameter("b_V", "1", "v", "group", option("attention_bias", "qkv", "qkvo")),
     Parameter("W_O", "v", "h", "head"),
-    Parameter("g_MLP", "1", "h", "layer"),
+    Parameter("B_pos", "s", "s", "head", option("positions", "bias")),
+    Parameter("b_O", "1", "h", "layer", option("attention_bias", "qkvo")),
+    Parameter("g_MHA_post", "1", "h", "layer", SANDWICH),
+    Parameter("c_MHA_post", "1", "h", "layer", biased(SANDWICH)),
+    Parameter("g_MLP", "1", "h", "layer", SEQUENTIAL),
+    Parameter("c_MLP", "1", "h", "layer", biased(SEQUENTIAL)),
+    Parameter("W_R", "h", "o", "layer", option("experts", True)),
+    Parameter("W_gate", "h", "p", "layer", GATED),
+    Parameter("b_gate", "1", "p", "layer", both(GATED, BIASED)),
     Parameter("W_l1", "h", "p", "layer"),
-    Parameter("b_l1", "1", "p", "layer"),
+    Parameter("b_l1", "1", "p", "layer", BIASED),
     Parameter("W_l2", "p", "h", "layer"),
-    Parameter("b_l2", "1", "h", "layer"),
+    Parameter("b_l2", "1", "h", "layer", BIASED),
+    Parameter("g_MLP_post", "1", "h", "layer", SANDWICH),
+    Parameter("c_MLP_post", "1", "h", "layer", biased(SANDWICH)),
 )
+SCALARS = ("eps", "eps_qk", "scale", "rope_base", "embed_scale", "logit_scale")
 
-PARAMETER = {parameter.name: parameter for parameter in PARAMETERS}
+
+def names_of(*scopes: str) -> tuple[str, ...]:
+    """The parameters of some scopes in any architecture."""
+    return tuple(parameter.name for parameter in PARAMETERS if parameter.scope in scopes)
+
 SIZES = ("s", "h", "p", "k", "v", "o")
-SCOPES = ("model", "layer", "head")
-LAYERS, HEADS = "layers", "heads"  # the families of the old model
+SCOPES = ("model", "layer", "group", "head")  # from the widest to the narrowest
+FAMILIES = LAYERS, GROUPS, HEADS = "layers", "groups", "heads"  # of the old model
 
 
-@dataclass(frozen=True)
-class Preset:
-    """An architecture: its name, its activation, and its epsilon (0, or a scalar that may be anything >= 0)."""
-
-    name: str
-    description: str
-    act: str
-    eps: Expr
+@lru_cache
+def parameters(preset: Preset) -> Mapping[str, Parameter]:
+    """The parameters of an architecture by name; without groups every head has keys and values of its own."""
+    narrow = {"group": "group" if preset["groups"] else "head"}
+    found = (q for q in PARAMETERS if q.has(preset))
+    return {q.name: Parameter(q.name, q.rows, q.columns, narrow.get(q.scope, q.scope)) for q in found}
 
 
-PRESETS = {
-    preset.name: preset
-    for preset in (
-        Preset("paper", "pre-norm, RMSNorm without epsilon, ReLU (equations 1-5)", "relu", product(0)),
-        Preset("paper-eps", "the same with an epsilon >= 0 in every norm", "relu", scalar("eps")),
-    )
-}
+def levels(preset: Preset) -> tuple[str, ...]:
+    """What a model has many of, from the outside in: layers, in each groups of heads (if any), in each heads."""
+    return (LAYERS, GROUPS, HEADS) if preset["groups"] else (LAYERS, HEADS)
+
+
+def side(name: str, sizes: Mapping[str, Expr]) -> Expr:
+    """A side of a parameter: a size, 1, or the number f of rotary frequencies."""
+    if name == "f":
+        return sizes.get("r", sizes["k"]) / 2
+    return S.One if name == "1" else sizes[name]
+
+
+# ---------------------------------------------------------------- models
 
 
 @dataclass(frozen=True)
@@ -108,75 +173,202 @@ class Transformer:
     """A model of symbolic size: the generic layer, single layers inserted anywhere, and the rest."""
 
     preset: Preset
-    weights: Mapping[str, MatrixExpr]  # I, P, W_out
+    weights: Mapping[str, MatrixExpr]  # I, P, W_out, ...
     layer: Layer
     inserted: tuple[Layer, ...] = ()
-    eps: Expr = field(default_factory=lambda: product(0))
+    scalars: Mapping[str, Expr] = field(default_factory=dict)
     sizes: Mapping[str, Expr] = field(default_factory=dict)
+
+    @property
+    def eps(self) -> Expr:
+        return self.scalars.get("eps", S.Zero)
 
     @property
     def has_own_scale(self) -> bool:
         """Whether a score factor is not the one that the architecture gives its k."""
-        layers = (self.layer, *self.inserted)
-        return any(heads.scale != 1 / sqrt(self.sizes["k"]) for layer in layers for heads in layer.heads)
+        layers, own = (self.layer, *self.inserted), default_scalar("scale", self.preset, self.sizes)
+        return any(heads.scale != own for layer in layers for heads in layer.heads)
 
 
-# ---------------------------------------------------------------- the forward pass
+def default_scalar(name: str, preset: Preset, sizes: Mapping[str, Expr]) -> Expr:
+    """A scalar of the architecture; one that follows the sizes is recomputed when they grow."""
+    scales = {"sqrt": 1 / sqrt(sizes["k"]), "constant": Symbol("scale", positive=True), "none": S.One}
+    return {
+        "eps": preset.eps,
+        "eps_qk": scalar("eps_qk") if preset["qk_norm"] else S.Zero,
+        "scale": scales[preset["scale"]],
+        "rope_base": Symbol("rope_base", positive=True) if preset["positions"] == "rotary" else S.One,
+        "embed_scale": sqrt(sizes["h"]) if preset["embed_scale"] else S.One,
+        "logit_scale": 1 / sqrt(sizes["h"]) if preset["logit_scale"] else S.One,
+    }[name]
 
 
-def norm(X: MatrixExpr, gain: MatrixExpr, model: Transformer) -> MatrixExpr:
-    """Norm(X)  (equation 5)."""
-    return Norm(X, gain, model.eps)
+def has_scalar(name: str, preset: Preset) -> bool:
+    """Whether an architecture has a scalar of that name, so that a rewrite of it means something."""
+    there = {"eps": preset["eps"], "eps_qk": preset["qk_norm"], "scale": True}
+    there["rope_base"] = preset["positions"] == "rotary" and preset["rope_frequencies"] == "recomputed"
+    return bool(there.get(name, preset[name] if name in ("embed_scale", "logit_scale") else False))
 
 
-def head(X: MatrixExpr, heads: Heads) -> MatrixExpr:
+# ---------------------------------------------------------------- norms
+
+
+def norm(X: MatrixExpr, name: str, weights: Mapping[str, MatrixExpr], model: Transformer) -> MatrixExpr:
+    """Norm(X) with the gain g_name and the bias c_name  (equation 5); LayerNorm centres the rows first."""
+    preset = model.preset
+    if preset["norm"] == "none":
+        return X
+    centred = product(X, centring(X.cols)) if preset["norm"] == "layer" else X
+    scaled = Norm(centred, gain(weights[f"g_{name}"], model), model.eps)
+    return total(scaled, product(ones(X.rows, 1), weights[f"c_{name}"])) if preset["norm_bias"] else scaled
+
+
+def gain(stored: MatrixExpr, model: Transformer) -> MatrixExpr:
+    """What a norm multiplies by: the stored gains, or these plus one  (1 x h)."""
+    return total(ones(1, stored.cols), stored) if model.preset["norm_gain"] == "1 + g" else stored
+
+
+def centring(n: Expr) -> MatrixExpr:
+    """C = I - (1/n) 1 1', so that X C has the rows of X less their means  (n x n)."""
+    return total(eye(n), product(-1 / n, ones(n, 1), ones(1, n)))
+
+
+# ---------------------------------------------------------------- attention
+
+
+def affine(X: MatrixExpr, weights: Mapping[str, MatrixExpr], what: str) -> MatrixExpr:
+    """X W_what + 1 b_what."""
+    if f"b_{what}" not in weights:
+        return product(X, weights[f"W_{what}"])
+    return total(product(X, weights[f"W_{what}"]), product(ones(X.rows, 1), weights[f"b_{what}"]))
+
+
+def turned(A: MatrixExpr, what: str, weights: Mapping[str, MatrixExpr], model: Transformer) -> MatrixExpr:
+    """Queries or keys (s x k), normalised and turned by their positions where the architecture does that."""
+    if model.preset["qk_norm"]:
+        A = Norm(A, gain(weights[f"g_{what}"], model), model.scalars["eps_qk"])
+    return Rope(A, frequencies(model), model.preset["rope_layout"]) if model.preset["positions"] == "rotary" else A
+
+
+def frequencies(model: Transformer) -> MatrixExpr:
+    """The frequencies of the rotary positions, a given row (1 x f) or base^(-2j/k)."""
+    if model.preset["rope_frequencies"] == "table":
+        return model.weights["rope_freqs"]
+    k = model.sizes.get("r", model.sizes["k"])
+    return Frequencies(model.scalars["rope_base"] ** (1 / k), k)
+
+
+def head(X: MatrixExpr, heads: Heads, model: Transformer) -> MatrixExpr:
     """H_e W_O,e with H_e = Softmax(1/sqrt(k) (X W_Q)(X W_K)') (X W_V)  (equation 4)."""
     w = heads.weights
-    scores = product(heads.scale, X, w["W_Q"], transposed(product(X, w["W_K"])))
-    return product(Softmax(scores), X, w["W_V"], w["W_O"])
+    queries, keys = turned(affine(X, w, "Q"), "Q", w, model), turned(affine(X, w, "K"), "K", w, model)
+    scores = product(heads.scale, queries, transposed(keys))
+    scores = total(scores, w["B_pos"]) if "B_pos" in w else scores
+    return product(Softmax(scores, model.preset["mask"]), affine(X, w, "V"), w["W_O"])
 
 
-def mha(X: MatrixExpr, layer: Layer) -> MatrixExpr:
-    """The sum of all heads  (equation 4); a family contributes sum_e, a single head itself."""
-    families = [(head(X, heads), heads.path[len(layer.path) :]) for heads in layer.heads]
-    return total(*(HeadSum(one, *family) if family else one for one, family in families))
+def mha(X: MatrixExpr, layer: Layer, model: Transformer) -> MatrixExpr:
+    """The sum of all heads, and 1 b_O  (equation 4); a family contributes sum_e, a single head itself."""
+    parts = []
+    for heads in layer.heads:
+        one = head(X, heads, model)
+        for family in reversed(heads.path[len(layer.path) :]):
+            one = HeadSum(one, family)
+        parts.append(one)
+    bias = [product(ones(X.rows, 1), layer.weights["b_O"])] if "b_O" in layer.weights else []
+    return total(*parts, *bias)
+
+
+# ---------------------------------------------------------------- MLP
 
 
 def mlp(X: MatrixExpr, layer: Layer, model: Transformer) -> MatrixExpr:
-    """ReLU(X W_l1 + 1 b_l1) W_l2 + 1 b_l2  (equation 3)."""
-    w, rows = layer.weights, ones(X.rows, 1)
-    hidden = Act(total(product(X, w["W_l1"]), product(rows, w["b_l1"])), model.preset.act)
-    return total(product(hidden, w["W_l2"]), product(rows, w["b_l2"]))
+    """f(X W_l1 + 1 b_l1) W_l2 + 1 b_l2  (equation 3); gated: f(X W_gate + 1 b_gate) o (X W_l1 + 1 b_l1)."""
+    w, inner = layer.weights, affine(X, layer.weights, "l1")
+    if model.preset["mlp"] == "gated":
+        hidden = Hadamard(Act(affine(X, w, "gate"), model.preset.act), inner)
+    else:
+        hidden = Act(inner, model.preset.act)
+    return affine(hidden, w, "l2")
+
+
+# ---------------------------------------------------------------- the whole
+
+
+PIECES: Mapping[str, tuple[str, Callable[[MatrixExpr, Layer, Transformer], MatrixExpr]]] = {
+    "attention": ("MHA", mha),
+    "MLP": ("MLP", mlp),
+}
+Sublayer = Callable[[MatrixExpr, Layer, Transformer], MatrixExpr]
+
+
+def written(X: MatrixExpr, piece: str, layer: Layer, model: Transformer) -> MatrixExpr:
+    """What a sublayer adds to the stream: f(Norm(X)), Norm(f(X)), Norm(f(Norm(X))), or f(X) where the norm comes after."""
+    name, f = PIECES[piece]
+    placement = model.preset["placement"]
+    before = norm(X, norm_name(name, model), layer.weights, model) if placement in ("pre", "sandwich") else X
+    found = f(before, layer, model)
+    if placement == "output":
+        return norm(found, name, layer.weights, model)
+    return norm(found, f"{name}_post", layer.weights, model) if placement == "sandwich" else found
+
+
+def norm_name(name: str, model: Transformer) -> str:
+    """Side by side, both sublayers read one norm."""
+    return "MHA" if model.preset["parallel"] else name
 
 
 def attention_sublayer(X: MatrixExpr, layer: Layer, model: Transformer) -> MatrixExpr:
-    """MHA(Norm_MHA(X))."""
-    return mha(norm(X, layer.weights["g_MHA"], model), layer)
+    """MHA(Norm_MHA(X)), or as the placement of the norms has it."""
+    return written(X, "attention", layer, model)
 
 
 def mlp_sublayer(X: MatrixExpr, layer: Layer, model: Transformer) -> MatrixExpr:
-    """MLP(Norm_MLP(X))."""
-    return mlp(norm(X, layer.weights["g_MLP"], model), layer, model)
+    """MLP(Norm_MLP(X)), or as the placement of the norms has it."""
+    return written(X, "MLP", layer, model)
 
 
-SUBLAYERS = {"attention": attention_sublayer, "MLP": mlp_sublayer}
+SUBLAYERS: Mapping[str, Sublayer] = {"attention": attention_sublayer, "MLP": mlp_sublayer}
+
+
+def norms_after(model: Transformer) -> Mapping[str, Sublayer]:
+    """The norms through which the whole stream goes, by the sublayer that they follow: those of post-norm."""
+    if model.preset["placement"] != "post" or model.preset["norm"] == "none":
+        return {}
+    return {piece: norm_after(name) for piece, (name, _) in PIECES.items()}
+
+
+def norm_after(name: str) -> Sublayer:
+    return lambda X, layer, model: norm(X, norm_name(name, model), layer.weights, model)
 
 
 def transformer_layer(X: MatrixExpr, layer: Layer, model: Transformer) -> MatrixExpr:
-    """X' + MLP(Norm(X')) with X' = X + MHA(Norm(X))  (equation 2): every sublayer is added to its input."""
-    for sublayer in SUBLAYERS.values():
+    """X' + MLP(Norm(X')) with X' = X + MHA(Norm(X))  (equation 2); side by side, both read X."""
+    after = norms_after(model)
+    if model.preset["parallel"]:
+        return total(X, *(sublayer(X, layer, model) for sublayer in SUBLAYERS.values()))
+    for name, sublayer in SUBLAYERS.items():
         X = total(X, sublayer(X, layer, model))
+        X = after[name](X, layer, model) if name in after else X
     return X
 
 
 def embedding(model: Transformer) -> MatrixExpr:
-    """I + P, the start of the residual stream."""
-    return total(model.weights["I"], model.weights["P"])
+    """I + P, the start of the residual stream; with tied weights I = T W_out'."""
+    w = model.weights
+    tokens = product(model.scalars["embed_scale"], w["I"] if "I" in w else product(w["T"], transposed(w["W_out"])))
+    return total(tokens, w["P"]) if "P" in w else tokens
+
+
+def start(X: MatrixExpr, model: Transformer) -> MatrixExpr:
+    """The stream before the first layer: the embedding, through a norm where there is one."""
+    return norm(X, "in", model.weights, model) if "g_in" in model.weights else X
 
 
 def output(X: MatrixExpr, model: Transformer) -> MatrixExpr:
-    """X W_out."""
-    return product(X, model.weights["W_out"])
+    """X W_out, after the final norm where there is one."""
+    X = norm(X, "out", model.weights, model) if "g_out" in model.weights else X
+    return product(model.scalars["logit_scale"], X, model.weights["W_out"])
 
 
 def transformer(model: Transformer) -> MatrixExpr:
@@ -184,7 +376,7 @@ def transformer(model: Transformer) -> MatrixExpr:
     X = stream(model)
     inserted = [transformer_layer(X, layer, model) for layer in model.inserted]
     body = transformer_layer(X, model.layer, model)
-    return output(Stack(embedding(model), X, body, LAYERS, inserted), model)
+    return output(Stack(start(embedding(model), model), X, body, LAYERS, inserted), model)
 
 
 # ---------------------------------------------------------------- the generic model
@@ -197,12 +389,17 @@ def stream(model: Transformer) -> MatrixSymbol:
 
 def paper_model(preset: Preset) -> Transformer:
     """The old model: every parameter a symbol, every size a symbol."""
-    sizes: dict[str, Symbol] = {name: size(name) for name in SIZES}
+    sizes: dict[str, Expr] = {name: size(name) for name in SIZES}
+    if preset["positions"] == "rotary" and preset["rope_part"] == "part":
+        sizes |= {"r": size("r"), "k": size("r") + size("q")}
 
     def symbols(scope: str, path: Path) -> dict[str, MatrixSymbol]:
-        found = (q for q in PARAMETERS if q.scope == scope)
-        return {q.name: matrix(q.name, sizes.get(q.rows, 1), sizes[q.columns], path) for q in found}
+        found = (q for q in parameters(preset).values() if q.scope == scope)
+        return {q.name: matrix(q.name, side(q.rows, sizes), side(q.columns, sizes), path) for q in found}
 
-    heads = Heads("", symbols("head", (LAYERS, HEADS)), 1 / sqrt(sizes["k"]), (LAYERS, HEADS))
+    path = levels(preset)
+    scalars = {name: default_scalar(name, preset, sizes) for name in SCALARS}
+    own = symbols("head", path) | symbols("group", path[:-1])
+    heads = Heads("", {name: own[name] for name in parameters(preset) if name in own}, scalars["scale"], path)
     layer = Layer("", symbols("layer", (LAYERS,)), (heads,), (LAYERS,))
-    return Transformer(preset, symbols("model", ()), layer, (), preset.eps, sizes)
+    return Transformer(preset, symbols("model", ()), layer, (), scalars, sizes)

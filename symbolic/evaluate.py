@@ -13,13 +13,14 @@ from functools import lru_cache, reduce
 from typing import Any
 
 import numpy as np
-from sympy import Mul, S, Symbol
+from sympy import Integer, Mul, S, Symbol
 
 from .terms import (
     Act,
     BlockMatrix,
     Diag,
     Expr,
+    Frequencies,
     Hadamard,
     HeadSum,
     Identity,
@@ -29,6 +30,7 @@ from .terms import (
     MatrixSymbol,
     Norm,
     OneMatrix,
+    Rope,
     RowScale,
     Softmax,
     Stack,
@@ -56,6 +58,7 @@ class Arithmetic:
     act: Callable[[str, Array], Array]  # entry by entry
     softmax: Callable[[Array], Array]  # row by row
     inverse_root: Callable[[Array], Array]  # x -> 1 / sqrt(x), entry by entry
+    turn: Callable[[Array], tuple[Array, Array]]  # x -> cos(x) and sin(x), entry by entry
     dtype: Any = object
 
 
@@ -102,6 +105,24 @@ def evaluate(term: Expr, values: Values, arithmetic: Arithmetic) -> Array:
     def row_scale(squares: Array, n: Expr, eps: Expr) -> Array:
         return diagonal(arithmetic.inverse_root(squares * number(1 / n) + number(eps)))
 
+    def softmax(scores: Array, mask: str) -> Array:
+        if mask == "none":
+            return arithmetic.softmax(scores)
+        result = filled(np.zeros(scores.shape))
+        for i, row in enumerate(scores):
+            result[i, : i + 1] = arithmetic.softmax(row[None, : i + 1])[0]
+        return result
+
+    def turned(A: Array, frequencies: Array, layout: str) -> Array:
+        l = len(frequencies)
+        first, second = (slice(0, 2 * l, 2), slice(1, 2 * l, 2)) if layout == "interleaved" else (slice(l), slice(l, 2 * l))
+        angles = np.array([[number(Integer(i)) * f for f in frequencies] for i in range(len(A))], dtype=arithmetic.dtype)
+        cos, sin = arithmetic.turn(angles)
+        result = A.copy()
+        result[:, first] = A[:, first] * cos - A[:, second] * sin
+        result[:, second] = A[:, second] * cos + A[:, first] * sin
+        return result
+
     def value(term: Expr) -> Array:
         match term:
             case MatrixSymbol():
@@ -125,7 +146,12 @@ def evaluate(term: Expr, values: Values, arithmetic: Arithmetic) -> Array:
             case Act():
                 return arithmetic.act(term.name, value(term.arg))
             case Softmax():
-                return arithmetic.softmax(value(term.arg))
+                return softmax(value(term.arg), term.mask)
+            case Rope():
+                return turned(value(term.arg), value(term.table)[0], term.layout)
+            case Frequencies():
+                powers = [number(term.rho ** (-2 * j)) for j in range(whole(term.shape[1], values))]
+                return np.array([powers], dtype=arithmetic.dtype)
             case Diag():
                 return diagonal(value(term.arg)[0])
             case RowScale():

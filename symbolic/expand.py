@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from sympy import S, sqrt
-
-from .architecture import PARAMETER, PARAMETERS, SCOPES, Heads, Layer, Transformer
+from .architecture import (
+    PARAMETERS,
+    SCALARS,
+    SCOPES,
+    Heads,
+    Layer,
+    Parameter,
+    Transformer,
+    default_scalar,
+    has_scalar,
+    levels,
+    parameters,
+    side,
+)
 from .elaborate import Scope, elaborate, shape_of
 from .errors import VariantError
 from .notation import instance
 from .syntax import Expression, Name, error_at, names, nearest
-from .terms import Expr, MatrixExpr, MatrixSymbol, Path, Symbol, canonical, matrix, same_size, size
+from .preset import UNMODELLED
+from .terms import Expr, MatrixExpr, MatrixSymbol, Path, Symbol, canonical, matrix, same_size, size, zero
 from .variant import SIZES, Added, Constraint, Variant
 
 Key = tuple[str, ...]  # () for the model, (layer,) for a layer, (layer, heads) for a family of heads
@@ -20,9 +32,10 @@ Key = tuple[str, ...]  # () for the model, (layer,) for a layer, (layer, heads) 
 
 @dataclass(frozen=True)
 class Block:
-    """One instance of a new block: its declared name, who owns it, and its symbol."""
+    """One instance of a new block: its declared name, its scope, who owns it, and its symbol."""
 
     name: str
+    scope: str
     owner: Key
     symbol: MatrixSymbol
 
@@ -48,12 +61,19 @@ def expand(old: Transformer, variant: Variant, step: int = 1) -> Expansion:
     Raises VariantError for what the format allows and this version does not model, an unknown name, a
     wrong shape, or a parameter that should grow and has no rewrite.
     """
-    _refuse_unmodelled(variant)
+    _refuse_unmodelled(old, variant)
     return _Application(old, variant, step).result()
 
 
-def _refuse_unmodelled(variant: Variant) -> None:
-    """What the format allows and this version does not model is named, never ignored."""
+def _refuse_unmodelled(old: Transformer, variant: Variant) -> None:
+    """What the format or a description allows and this version does not model is named, never ignored."""
+    for option, value in UNMODELLED.items():
+        if old.preset[option] == value:
+            raise VariantError(
+                f"the architecture `{old.preset.name}` is described, but not modelled yet",
+                found=f"{option} = {str(value).lower()}",
+                expected="an architecture without it",
+            )
     for table, entries in (("forward", variant.forward), ("becomes", variant.becomes)):
         for name in entries:
             raise variant.place(table, name).error(
@@ -74,6 +94,7 @@ def _refuse_unmodelled(variant: Variant) -> None:
 
 
 INPUT = "I"
+FIXED = ("s", "o", "r")  # sizes that no variant changes
 _HATS = frozenset(f"{base}_hat" for base in SIZES)
 _SCOPE_OF_KIND = {"per model": "model", "per layer": "layer", "per head": "head"}
 
@@ -89,8 +110,10 @@ class _Application:
         self.above: dict[Symbol, Expr] = {}
         self.size_names = self._grown_sizes()
         self.sizes = {name: self.size_names.get(f"{name}_hat", old.sizes[name]) for name in old.sizes}
+        self.parameters = parameters(old.preset)
         self.uses = dict(self._uses())
-        self.blocks = tuple(block for name in variant.new for block in self._instances(name))
+        self.skipped = {name: zero(*self._shape(name)) for name in variant.new if self._is_skipped(name)}
+        self.blocks = tuple(b for name in variant.new if name not in self.skipped for b in self._instances(name))
 
     # -------------------------------------------------------- sizes
 
@@ -98,8 +121,8 @@ class _Application:
         """Every size name of the file, old and grown, with what it stands for."""
         known: dict[str, Expr] = dict(self.old.sizes)
         for base, expression in self._in_order():
-            if base not in self.old.sizes or base in ("s", "o"):
-                growing = [name for name in self.old.sizes if name not in ("s", "o")]
+            if base not in self.old.sizes or base in FIXED:
+                growing = [name for name in self.old.sizes if name not in FIXED]
                 raise error_at(expression, "this size cannot grow", base, "one of " + ", ".join(growing))
             for name in names(expression):
                 if name.name in _HATS and name.name not in known and expression != Name(f"{base}_hat"):
@@ -135,26 +158,32 @@ class _Application:
 
     # -------------------------------------------------------- new blocks
 
+    def _entries(self) -> Iterator[tuple[str, str, Expression]]:
+        """Everything that a new block can be used in, with its home (old or new layer) and the parameter's name."""
+        variant = self.variant
+        yield from (("old", name, entry) for name, entry in variant.rewrite.items())
+        yield from (("added", name, entry) for name, entry in _entries(variant.added_head).items())
+        yield from (("new", name, entry) for name, entry in _entries(variant.added_layer).items())
+
     def _uses(self) -> Iterator[tuple[str, set[tuple[str, str]]]]:
         """For each new block, the places (old or new layer) and the scopes of what it is used in."""
-        variant = self.variant
-        found: dict[str, set[tuple[str, str]]] = {name: set() for name in variant.new}
-        entries: list[tuple[str, str, Expression]] = [
-            ("old", PARAMETER[name].scope, entry) for name, entry in variant.rewrite.items() if name in PARAMETER
-        ]
-        entries += [("old", "layer", entry) for entry in _entries(variant.added_head).values()]
-        entries += [
-            ("new", PARAMETER[name].scope, entry)
-            for name, entry in _entries(variant.added_layer).items()
-            if name in PARAMETER
-        ]
-        if variant.stream_map is not None:
-            entries.append(("old", "model", variant.stream_map))
-        for home, scope, entry in entries:
-            for name in names(entry):
-                if name.name in found:
-                    found[name.name].add((home, scope))
+        found: dict[str, set[tuple[str, str]]] = {name: set() for name in self.variant.new}
+        places: list[tuple[str, str, Expression]] = []
+        for home, name, entry in self._entries():
+            if name in self.parameters:
+                scope = self.parameters[name].scope
+                places.append(("old", "layer", entry) if home == "added" else (home, scope, entry))
+        if self.variant.stream_map is not None:
+            places.append(("old", "model", self.variant.stream_map))
+        for home, scope, entry in places:
+            for name in (one.name for one in names(entry) if one.name in found):
+                found[name].add((home, scope))
         yield from found.items()
+
+    def _is_skipped(self, name: str) -> bool:
+        """Whether a new block is only part of what this architecture does not have."""
+        mentioned = any(one.name == name for _, _, entry in self._entries() for one in names(entry))
+        return mentioned and not self.uses[name]
 
     def _instances(self, name: str) -> Iterator[Block]:
         """One member of a new block for each owner: the widest scope of what it is used in."""
@@ -163,13 +192,16 @@ class _Application:
         scope = self._given_scope(name, homes) or min(scopes, key=SCOPES.index)
         for owner in self._owners(scope, homes):
             tag = ".".join(part for part in (self.tag, *(() if homes == {"new"} else owner)) if part)
-            block = self.variant.new[name]
-            known = self._scope(self.size_names)
-            rows, columns = (elaborate(side, known, None) for side in (block.rows, block.columns))
-            for side, value in ((block.rows, rows), (block.columns, columns)):
-                if not known.is_size(value):
-                    raise error_at(side, "a size must be at least 1 for all sizes", str(value), "a positive size")
-            yield Block(name, owner, matrix(instance(name, tag), rows, columns, self._path(owner)))
+            yield Block(name, scope, owner, matrix(instance(name, tag), *self._shape(name), self._path(owner, scope)))
+
+    def _shape(self, name: str) -> tuple[Expr, Expr]:
+        """The shape that the file gives a new block."""
+        block, known = self.variant.new[name], self._scope(self.size_names)
+        rows, columns = (elaborate(side, known, None) for side in (block.rows, block.columns))
+        for place, value in ((block.rows, rows), (block.columns, columns)):
+            if not known.is_size(value):
+                raise error_at(place, "a size must be at least 1 for all sizes", str(value), "a positive size")
+        return rows, columns
 
     def _given_scope(self, name: str, homes: set[str]) -> str | None:
         """The scope that the file gives a block; one that the block cannot have is refused."""
@@ -183,12 +215,15 @@ class _Application:
             )
         return scope
 
-    def _path(self, owner: Key) -> Path:
-        """The families of which every member has its own block, for an owner."""
+    def _path(self, owner: Key, scope: str) -> Path:
+        """The families of which every member has its own block, for an owner and a scope."""
+        inner = 1 if scope == "group" else 2  # how many families within a layer
         layer = next((layer for layer in (self.old.layer, *self.old.inserted) if owner[:1] == (layer.label,)), None)
         if layer is None:
-            return (f"heads of {owner[0]}",) if len(owner) == 2 else ()
-        return next((heads.path for heads in layer.heads if owner[1:] == (heads.label,)), layer.path)
+            families = levels(self.old.preset)[1 : 1 + inner]
+            return tuple(f"{family} of {owner[0]}" for family in families) if len(owner) == 2 else ()
+        path = next((heads.path for heads in layer.heads if owner[1:] == (heads.label,)), layer.path)
+        return path[: len(layer.path) + inner]
 
     def _owners(self, scope: str, homes: set[str]) -> Iterator[Key]:
         if scope == "model" or len(homes) > 1:
@@ -206,9 +241,11 @@ class _Application:
     def _new_layer(self) -> str:
         return f"layer{self.step}"
 
-    def _blocks_for(self, owner: Key) -> dict[str, MatrixSymbol]:
-        """The new blocks that an owner sees: its own and those of what it belongs to."""
-        return {block.name: block.symbol for block in self.blocks if block.owner == owner[: len(block.owner)]}
+    def _blocks_for(self, owner: Key, scope: str) -> dict[str, MatrixSymbol]:
+        """The new blocks that something of an owner sees: those of its scope and those of what it belongs to."""
+        within = SCOPES[: SCOPES.index(scope) + 1]
+        seen = (block for block in self.blocks if block.scope in within)
+        return {block.name: block.symbol for block in seen if block.owner == owner[: len(block.owner)]}
 
     # -------------------------------------------------------- the expanded model
 
@@ -219,14 +256,14 @@ class _Application:
         layers = [self._layer(layer) for layer in (old.layer, *old.inserted)]
         if variant.added_layer is not None:
             layers.append(self._added_layer(variant.added_layer))
-        eps = self._eps()
+        scalars = {name: self._model_scalar(name) for name in SCALARS}
         weights = self._rewritten("model", old.weights, ())
-        new = Transformer(old.preset, weights, layers[0], tuple(layers[1:]), eps, self.sizes)
+        new = Transformer(old.preset, weights, layers[0], tuple(layers[1:]), scalars, self.sizes)
         pairs = list(self._constraints())
         stream_map = None
         if variant.stream_map is not None:
             shape = (old.sizes["h"], self.sizes["h"])
-            stream_map = elaborate(variant.stream_map, self._scope(self._names((), old.weights)), shape)
+            stream_map = elaborate(variant.stream_map, self._scope(self._names((), "model", old.weights)), shape)
         return Expansion(
             variant,
             old,
@@ -252,44 +289,52 @@ class _Application:
                 raise error_at(name, what, INPUT, "a parameter or a new block")
 
     def _check_names(self) -> None:
-        """Names of other architectures are skipped and reported; `eps` counts only where there is one."""
-        for name, entry in self.variant.rewrite.items():
-            known = name in PARAMETER or name == "scale" or (name == "eps" and self.old.preset.eps != 0)
-            if name in self.variant.new:
+        """Names of other architectures are skipped and reported."""
+        skipped = []
+        for home, name, entry in self._entries():
+            if home == "old" and name in self.variant.new:
                 raise error_at(entry, "a new block has no rewrite", name, "a parameter")
-            if not known:
-                self.assumptions.append(f"the architecture has no {name}: its rewrite is skipped")
+            if name not in self.parameters and not has_scalar(name, self.old.preset):
+                skipped.append(name)
+        if skipped:
+            names = ", ".join(dict.fromkeys(skipped))
+            self.assumptions.append(f"the architecture has none of these, which are skipped: {names}")
 
-    def _names(self, owner: Key, *weights: Mapping[str, Expr]) -> dict[str, Expr]:
+    def _names(self, owner: Key, scope: str, *weights: Mapping[str, Expr]) -> dict[str, Expr]:
+        preset = self.old.preset
         found: dict[str, Expr] = dict(self.size_names)
-        if self.old.preset.eps != 0:
-            found["eps"] = self.old.eps
+        found |= {n: self.old.scalars[n] for n in SCALARS if n != "scale" and has_scalar(n, preset)}
         for part in weights:
             found.update(part)
         found.pop(INPUT, None)
-        found.update(self._blocks_for(owner))
+        found.update(self._blocks_for(owner, scope))
         return found
 
     def _rewritten(
         self, scope: str, weights: Mapping[str, MatrixExpr], owner: Key, *outer: Mapping[str, Expr]
     ) -> dict[str, MatrixExpr]:
-        """The matrices of one owner after the variant; `outer` holds those of the layer and the model."""
-        known = self._scope(self._names(owner, *outer, weights))
+        """The matrices of one owner after the variant; `outer` holds those of what it belongs to."""
+        own = {name: weights[name] for name, parameter in self.parameters.items() if parameter.scope == scope}
+        known = self._scope(self._names(owner, scope, *outer, own))
         result: dict[str, MatrixExpr] = {}
-        for parameter in (p for p in PARAMETERS if p.scope == scope):
-            shape = tuple(self.sizes.get(side, S.One) for side in (parameter.rows, parameter.columns))
-            old, entry = weights[parameter.name], self.variant.rewrite.get(parameter.name)
-            here = known if parameter.name != INPUT else self._scope({**known.names, INPUT: old})
-            result[parameter.name] = old if entry is None else elaborate(entry, here, shape)
+        for name, old in own.items():
+            shape, entry = self._sides(self.parameters[name]), self.variant.rewrite.get(name)
+            here = known if name != INPUT else self._scope({**known.names, INPUT: old})
+            result[name] = old if entry is None else elaborate(entry, here, shape)
             if entry is None:
-                self._check_unchanged(parameter.name, old, shape)
+                self._check_unchanged(name, old, shape)
         return result
+
+    def _sides(self, parameter: Parameter) -> tuple[Expr, Expr]:
+        """The shape of a parameter of the expanded model."""
+        return side(parameter.rows, self.sizes), side(parameter.columns, self.sizes)
 
     def _check_unchanged(self, name: str, term: MatrixExpr, shape: tuple[Expr, ...]) -> None:
         if same_size(term.rows, shape[0]) and same_size(term.cols, shape[1]):
             return
         place = next(iter(self.variant.grows.values()))
-        grown = [base for base in self.variant.grows if base in (PARAMETER[name].rows, PARAMETER[name].columns)]
+        sides = {self.parameters[name].rows, self.parameters[name].columns}
+        grown = [base for base in self.variant.grows if base in sides or (base == "k" and "f" in sides)]
         raise error_at(
             place,
             f"{name} has a size that grows ({', '.join(grown)}) and no rewrite",
@@ -306,65 +351,77 @@ class _Application:
         return replace(layer, weights=weights, heads=tuple(heads))
 
     def _heads(self, layer: Layer, heads: Heads) -> Heads:
-        owner = (layer.label, heads.label)
-        weights = self._rewritten("head", heads.weights, owner, self.old.weights, layer.weights)
-        scale = self._scale(self._names(owner, self.old.weights, layer.weights, heads.weights), heads.scale)
-        return replace(heads, weights=weights, scale=scale)
+        owner, outer = (layer.label, heads.label), (self.old.weights, layer.weights)
+        shared = {name: w for name, w in heads.weights.items() if self.parameters[name].scope == "group"}
+        weights = self._rewritten("group", heads.weights, owner, *outer)
+        weights |= self._rewritten("head", heads.weights, owner, *outer, shared)
+        scale = self._scale(self._names(owner, "head", *outer, heads.weights), heads.scale)
+        return replace(heads, weights={name: weights[name] for name in heads.weights}, scale=scale)
 
     def _scale(self, known: Mapping[str, Expr], old: Expr) -> Expr:
-        """The score factor: as the file says, else recomputed from the grown k."""
-        entry = self.variant.rewrite.get("scale")
-        return self._scalar("scale", old, known) if entry is not None else 1 / sqrt(self.sizes["k"])
+        """The score factor: as the file says, else as the architecture has it for the grown k."""
+        if "scale" in self.variant.rewrite:
+            return self._scalar("scale", old, known)
+        return default_scalar("scale", self.old.preset, self.sizes)
 
-    def _eps(self) -> Expr:
-        known = self._names((), self.old.weights)
-        eps = self._scalar("eps", self.old.eps, known)
-        if not self._scope(known).is_nonnegative(eps):
-            place = self.variant.rewrite["eps"]
-            raise error_at(place, "eps must not be negative", str(eps), "0 or more for all sizes")
-        return eps
+    def _model_scalar(self, name: str) -> Expr:
+        """A scalar of the expanded model: rewritten, recomputed where it follows a size that grows, else as it was."""
+        preset, known = self.old.preset, self._names((), "model", self.old.weights)
+        old = self.old.scalars[name]
+        if name == "scale" or not has_scalar(name, preset) or name not in self.variant.rewrite:
+            before, now = (default_scalar(name, preset, sizes) for sizes in (self.old.sizes, self.sizes))
+            return old if before == now else now
+        found, place = self._scalar(name, old, known), self.variant.rewrite[name]
+        if name in ("eps", "eps_qk") and not self._scope(known).is_nonnegative(found):
+            raise error_at(place, f"{name} must not be negative", str(found), "0 or more for all sizes")
+        if name == "rope_base" and not self._scope(known).is_positive(found):
+            raise error_at(place, f"{name} must be positive", str(found), "more than 0 for all sizes")
+        return found
 
     def _scalar(self, name: str, old: Expr, known: Mapping[str, Expr]) -> Expr:
-        entry = self.variant.rewrite.get(name)
-        if entry is None or old == 0:
-            return old
-        return canonical(elaborate(entry, self._scope({**known, name: old}), None))
+        return canonical(elaborate(self.variant.rewrite[name], self._scope({**known, name: old}), None))
 
     def _given(self, scope: str, added: Added, known: Scope, what: str) -> dict[str, MatrixExpr]:
         """The matrices of something new: every parameter of its scope, and nothing else."""
         result = {}
-        for parameter in (p for p in PARAMETERS if p.scope == scope):
+        for parameter in (p for p in self.parameters.values() if p.scope == scope):
             if parameter.name not in added.entries:
                 raise added.place.error(
                     f"{what} has no {parameter.name}",
                     ", ".join(added.entries),
                     f"an entry for {parameter.name}",
                 )
-            shape = (self.sizes.get(parameter.rows, S.One), self.sizes[parameter.columns])
-            result[parameter.name] = elaborate(added.entries[parameter.name], known, shape)
+            result[parameter.name] = elaborate(added.entries[parameter.name], known, self._sides(parameter))
         return result
 
     def _added_head(self, layer: Layer, added: Added) -> Heads:
-        _check_entries(added.entries, ("head",), "a new head")
-        known = self._scope(self._names((layer.label,), self.old.weights, layer.weights))
-        weights = self._given("head", added, known, "the new head")
+        _check_entries(added.entries, ("group", "head"), "a new head")
+        known = self._scope(self._names((layer.label,), "layer", self.old.weights, layer.weights))
+        weights = self._given("group", added, known, "the new head") | self._given("head", added, known, "the new head")
         scale = self._scale(known.names, self._plain_scale)
-        return Heads(f"head{self.step}", weights, scale, layer.path)
+        return Heads(f"head{self.step}", self._ordered(weights), scale, layer.path)
+
+    def _ordered(self, weights: Mapping[str, MatrixExpr]) -> dict[str, MatrixExpr]:
+        return {name: weights[name] for name in self.parameters if name in weights}
 
     def _added_layer(self, added: Added) -> Layer:
-        _check_entries(added.entries, ("layer", "head"), "a new layer")
+        _check_entries(added.entries, ("layer", "group", "head"), "a new layer")
         label = self._new_layer
-        own = self._scope(self._names((label,), self.old.weights))
-        of_head = self._scope(self._names((label, ""), self.old.weights))
+        own, of_group, of_head = (
+            self._scope(self._names(owner, scope, self.old.weights))
+            for owner, scope in (((label,), "layer"), ((label, ""), "group"), ((label, ""), "head"))
+        )
         weights = self._given("layer", added, own, "the new layer")
-        of_heads = self._given("head", added, of_head, "the new layer")
-        heads = Heads("", of_heads, self._scale(of_head.names, self._plain_scale), self._path((label, "")))
+        of_heads = self._given("group", added, of_group, "the new layer")
+        of_heads |= self._given("head", added, of_head, "the new layer")
+        scale = self._scale(of_head.names, self._plain_scale)
+        heads = Heads("", self._ordered(of_heads), scale, self._path((label, ""), "head"))
         return Layer(label, weights, (heads,))
 
     @property
     def _plain_scale(self) -> Expr:
         """The score factor that the architecture gives the old k."""
-        return 1 / sqrt(self.old.sizes["k"])
+        return default_scalar("scale", self.old.preset, self.old.sizes)
 
     # -------------------------------------------------------- constraints
 
@@ -383,11 +440,13 @@ class _Application:
             if not owners:
                 raise self._without_owner(constraint)
             for _, known in owners:
-                yield source, _pair(constraint.left, constraint.right, self._scope(known))
+                left, right = _pair(constraint.left, constraint.right, self._scope(known))
+                if used & set(self.variant.new) - set(self.skipped) or left != right:
+                    yield source, (left, right)
 
     def _without_owner(self, constraint: Constraint) -> VariantError:
         """Why a constraint speaks of nothing: a name that nothing has, or names that nothing has together."""
-        anywhere = {name for owner, weights in self._all_owners() for name in self._names(owner, *weights)}
+        anywhere = {name for owner, scope, weights in self._all_owners() for name in self._known(owner, scope, weights)}
         mentioned = [name for side in (constraint.left, constraint.right) for name in names(side)]
         for name in mentioned:
             if name.name not in anywhere:
@@ -397,26 +456,34 @@ class _Application:
         found = ", ".join(dict.fromkeys(name.name for name in mentioned))
         return constraint.place.error("no layer or head has all these", found, "names that belong together")
 
+    def _known(self, owner: Key, scope: str, weights: Sequence[Mapping[str, Expr]]) -> dict[str, Expr]:
+        """The names of a constraint; a block that this architecture has no use for is 0."""
+        return {**self._names(owner, scope, *weights), **self.skipped}
+
     def _owners_of(self, used: Iterable[str]) -> Iterator[tuple[Key, dict[str, Expr]]]:
         used = set(used)
-        depth = max((len(block.owner) for block in self.blocks if block.name in used), default=0)
-        depth = max([depth, *(SCOPES.index(PARAMETER[name].scope) for name in used if name in PARAMETER)])
-        for owner, weights in self._all_owners():
-            known = self._names(owner, *weights)
-            if len(owner) == depth and used <= set(known):
+        scopes = {block.scope for block in self.blocks if block.name in used and block.owner}
+        scopes |= {self.parameters[name].scope for name in used if name in self.parameters}
+        narrowest = max(scopes, key=SCOPES.index, default="model")
+        for owner, scope, weights in self._all_owners():
+            known = self._known(owner, scope, weights)
+            if scope == narrowest and used <= set(known):
                 yield owner, known
 
-    def _all_owners(self) -> Iterator[tuple[Key, tuple[Mapping[str, Expr], ...]]]:
-        """Everything that owns parameters or new blocks, with the old matrices that it sees."""
+    def _all_owners(self) -> Iterator[tuple[Key, str, tuple[Mapping[str, Expr], ...]]]:
+        """Everything that owns parameters or new blocks, with its scope and the old matrices that it sees."""
         model = self.old.weights
-        yield (), (model,)
+        yield (), "model", (model,)
         for layer in (self.old.layer, *self.old.inserted):
-            yield (layer.label,), (model, layer.weights)
+            yield (layer.label,), "layer", (model, layer.weights)
             for heads in layer.heads:
-                yield (layer.label, heads.label), (model, layer.weights, heads.weights)
+                shared = {name: w for name, w in heads.weights.items() if self.parameters[name].scope == "group"}
+                yield (layer.label, heads.label), "group", (model, layer.weights, shared)
+                yield (layer.label, heads.label), "head", (model, layer.weights, heads.weights)
         if self.variant.added_layer is not None:
-            yield (self._new_layer,), (model,)
-            yield (self._new_layer, ""), (model,)
+            yield (self._new_layer,), "layer", (model,)
+            yield (self._new_layer, ""), "group", (model,)
+            yield (self._new_layer, ""), "head", (model,)
 
 
 def _pair(left: Expression, right: Expression, scope: Scope) -> tuple[MatrixExpr, MatrixExpr]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
 from functools import lru_cache
+from math import erf
 from typing import Any
 
 import numpy as np
@@ -29,10 +31,29 @@ def float_arithmetic(dtype: Any = np.float64) -> Arithmetic:
     def act(name: str, entries: Array) -> Array:
         return ACTIVATIONS[name](entries)
 
-    return Arithmetic(number, act, softmax, lambda x: 1 / np.sqrt(x), kind)
+    def turn(angles: Array) -> tuple[Array, Array]:
+        return np.cos(angles), np.sin(angles)
+
+    return Arithmetic(number, act, softmax, lambda x: 1 / np.sqrt(x), turn, kind)
 
 
-ACTIVATIONS = {"relu": lambda entries: np.where(entries.real > 0, entries, entries.dtype.type(0))}
+def gelu(x: Array) -> Array:
+    return x * (1 + np.vectorize(erf, otypes=[float])(x / np.sqrt(2))) / 2
+
+
+def silu(x: Array) -> Array:
+    return x / (1 + np.exp(-x))
+
+
+ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
+    "relu": lambda x: np.where(x.real > 0, x, x.dtype.type(0)),
+    "gelu": gelu,
+    "gelu_tanh": lambda x: x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))) / 2,
+    "quick_gelu": lambda x: x / (1 + np.exp(-1.702 * x)),
+    "silu": silu,
+    "tanh": np.tanh,
+    "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
+}
 
 
 @lru_cache(maxsize=4096)

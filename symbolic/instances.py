@@ -1,20 +1,25 @@
 """Concrete models: nested tables of numbers, and a variant's rewrite applied to them.
 
-A model is {I, P, W_out, layers: [{..., heads: [{...}]}]}.  The new blocks nest in the same way; what
-belongs to a layer that a variant adds stands under `added_layer`, with its `position` (from 0).  A level
-may give the sizes that no old matrix shows under `sizes`, such as {"p_hat": 7}.
+A model is {I, P, W_out, ..., layers: [{..., heads: [{...}]}]}, with groups: [{..., heads: [{...}]}] for grouped
+queries.  The new blocks nest in the same way; what belongs to a layer that a variant adds stands under `added_layer`,
+with its `position` (from 0).  A level may give the sizes that no old matrix shows under `sizes`, such as {"p_hat": 7};
+the model gives its scalars under `scalars`, such as {"eps": 1}.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
-from .architecture import HEADS, PARAMETER, Heads, Layer
+from .architecture import PARAMETERS, Heads, Layer, levels, parameters
 from .evaluate import Arithmetic, Array, Values, evaluate, exact
 from .expand import Expansion
+from .terms import MatrixExpr, Path
 
 Nested = dict[str, Any]
+SIDES = {parameter.name: (parameter.rows, parameter.columns) for parameter in PARAMETERS}
 
 
 def level_values(*levels: Mapping[str, Any]) -> Values:
@@ -25,21 +30,25 @@ def level_values(*levels: Mapping[str, Any]) -> Values:
         for name, value in level.items():
             if hasattr(value, "shape"):
                 matrices[name] = value
-                if name in PARAMETER:
-                    sides = (PARAMETER[name].rows, PARAMETER[name].columns)
-                    scalars |= {side: n for side, n in zip(sides, value.shape, strict=True) if side != "1"}
-        scalars |= level.get("sizes", {})
+                if name in SIDES:
+                    scalars |= {side: n for side, n in zip(SIDES[name], value.shape, strict=True) if side != "1"}
+        scalars |= {**level.get("sizes", {}), **level.get("scalars", {})}
     return Values(scalars, matrices)
 
 
-def model_values(model: Nested) -> Values:
-    """Everything that the forward pass of the old architecture needs to know of a model."""
+def member_values(level: Mapping[str, Any], families: Sequence[str]) -> Values:
+    """The values of a level with those of every member of the families within it."""
+    own = level_values(level)
+    if not families:
+        return own
+    members = [member_values(inner, families[1:]) for inner in level[families[0]]]
+    return own.with_(Values(members={families[0]: members}))
 
-    def heads(layer: Nested) -> dict[str, list[Values]]:
-        return {HEADS: [level_values(head) for head in layer["heads"]]}
 
+def model_values(model: Nested, families: Sequence[str]) -> Values:
+    """Everything that the forward pass of the old architecture needs to know of a model, families as in `levels`."""
     own = level_values(model)
-    layers = [(0, level_values(layer).with_(Values(members=heads(layer)))) for layer in model["layers"]]
+    layers = [(0, member_values(layer, families[1:])) for layer in model[families[0]]]
     return Values(own.scalars, own.matrices, {}, layers)
 
 
@@ -48,34 +57,54 @@ def grown(expansion: Expansion, old: Nested, new: Nested, arithmetic: Arithmetic
 
     The expansion must be the first of its chain.  Raises KeyError for a missing block or size.
     """
+    return _Growing(expansion, arithmetic).model(old, new)
 
-    def rewritten(terms: Mapping[str, Any], values: Values) -> dict[str, Array]:
-        return {name: evaluate(term, values, arithmetic) for name, term in terms.items()}
 
-    def one_head(family: Heads, values: Values) -> Nested:
-        """A head's matrices, and its score factor where the variant rewrites that."""
-        own = {"scale": arithmetic.number(exact(family.scale, values))} if "scale" in expansion.variant.rewrite else {}
-        return {**rewritten(family.weights, values), **own}
+@dataclass(frozen=True)
+class _Growing:
+    """One expansion on numbers of one kind."""
 
-    def layer_of(terms: Layer, outer: Values, old_layer: Nested, new_layer: Nested) -> Nested:
-        own = outer.with_(level_values(old_layer)).with_(level_values(new_layer))
-        groups = [(family, family.path != terms.path) for family in terms.heads]
-        heads = [head for family, many in groups for head in heads_of(family, many, own, old_layer, new_layer)]
-        return {**rewritten(terms.weights, own), "heads": heads}
+    expansion: Expansion
+    arithmetic: Arithmetic
 
-    def heads_of(family: Heads, many: bool, outer: Values, old_layer: Nested, new_layer: Nested) -> Iterable[Nested]:
-        old_heads, new_heads = old_layer.get("heads", []), new_layer.get("heads", [])
-        if not many:
-            yield one_head(family, outer)
-        for i in range(max(len(old_heads), len(new_heads)) if many else 0):
-            parts = [level_values(heads[i]) for heads in (old_heads, new_heads) if i < len(heads)]
-            yield one_head(family, outer.with_(parts[0]).with_(parts[-1]))
+    def model(self, old: Nested, new: Nested) -> Nested:
+        values, terms = level_values(old).with_(level_values(new)), self.expansion.new
+        own = new.get("layers", [{}] * len(old["layers"]))
+        layers = [self.layer(terms.layer, values, *pair) for pair in zip(old["layers"], own, strict=True)]
+        for inserted in terms.inserted:
+            added = new["added_layer"]
+            layers.insert(added["position"], self.layer(inserted, values, {}, added))
+        kept = {name: old[name] for name in ("sizes",) if name in old}
+        scalars = {name: exact(terms.scalars[name], values) for name in old.get("scalars", {})}
+        return {**self.rewritten(terms.weights, values), **kept, "scalars": scalars, "layers": layers}
 
-    model = level_values(old).with_(level_values(new))
-    own = new.get("layers", [{}] * len(old["layers"]))
-    pairs = zip(old["layers"], own, strict=True)
-    layers = [layer_of(expansion.new.layer, model, old_layer, new_layer) for old_layer, new_layer in pairs]
-    for inserted in expansion.new.inserted:
-        added = new["added_layer"]
-        layers.insert(added["position"], layer_of(inserted, model, {}, added))
-    return {**rewritten(expansion.new.weights, model), "layers": layers}
+    def layer(self, terms: Layer, outer: Values, old: Nested, new: Nested) -> Nested:
+        own, families = outer.with_(level_values(old)).with_(level_values(new)), levels(self.expansion.old.preset)[1:]
+        alone: Nested = {family: [{}] for family in families[1:]}
+        members: list[Nested] = []
+        for heads in terms.heads:
+            if heads.path == terms.path:
+                members.append(self.member(heads, families, own, alone, alone))
+            else:
+                members += self.members(heads, families, own, old, new)
+        return {**self.rewritten(terms.weights, own), families[0]: members}
+
+    def members(self, heads: Heads, families: Path, outer: Values, old: Nested, new: Nested) -> list[Nested]:
+        """Every member of the outermost family of some heads."""
+        pairs = zip_longest(old.get(families[0], ()), new.get(families[0], ()), fillvalue={})
+        values = [(outer.with_(level_values(before)).with_(level_values(after)), before, after) for before, after in pairs]
+        return [self.member(heads, families, *one) for one in values]
+
+    def member(self, heads: Heads, families: Path, values: Values, old: Nested, new: Nested) -> Nested:
+        """One group of heads, or one head, with its score factor where the variant rewrites that."""
+        level, *within = families
+        scope, parameter = level.removesuffix("s"), parameters(self.expansion.old.preset)
+        own = self.rewritten({n: term for n, term in heads.weights.items() if parameter[n].scope == scope}, values)
+        if within:
+            return {**own, within[0]: self.members(heads, tuple(within), values, old, new)}
+        if "scale" in self.expansion.variant.rewrite:
+            own["scale"] = self.arithmetic.number(exact(heads.scale, values))
+        return own
+
+    def rewritten(self, terms: Mapping[str, MatrixExpr], values: Values) -> Nested:
+        return {name: evaluate(term, values, self.arithmetic) for name, term in terms.items()}

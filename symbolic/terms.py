@@ -254,10 +254,71 @@ class Act(_Node):
 
 
 class Softmax(_Node):
-    """The softmax of each row: exp(A_ij) / sum_c exp(A_ic)  (m x n -> m x n; equation 4)."""
+    """The softmax of each row: exp(A_ij) / sum_c exp(A_ic)  (m x n -> m x n; equation 4).
+
+    With the mask "causal" row i has weights on its first i entries only, and the sum goes over these.
+    """
+
+    def __new__(cls, arg: MatrixExpr, mask: str | Str = "none") -> Softmax:
+        return MatrixExpr.__new__(cls, arg, Str(str(mask)))
+
+    @property
+    def mask(self) -> str:
+        return str(self.args[1])
 
     def _latex(self, printer) -> str:  # type: ignore[no-untyped-def]
-        return rf"\operatorname{{Softmax}}\left({printer._print(self.arg)}\right)"
+        name = "Softmax" if self.mask == "none" else rf"Softmax}}_{{\mathrm{{{self.mask}}}"
+        return rf"\operatorname{{{name}}}\left({printer._print(self.arg)}\right)"
+
+
+class Rope(_Node):
+    """Rotary positions: row i of A has its j-th pair of columns turned by the angle i f_j  (m x n -> m x n).
+
+    f is a row of frequencies (1 x l); the pairs are (1, 2), (3, 4), ... or, in the layout "half", (j, j + l).  Columns
+    beyond the first 2 l stay as they are.
+    """
+
+    def __new__(cls, arg: MatrixExpr, table: MatrixExpr, layout: str | Str = "interleaved") -> Rope:
+        if table.rows != 1:
+            raise ShapeError("the frequencies are one row", shape_text(table), "1 x n")
+        return MatrixExpr.__new__(cls, arg, table, Str(str(layout)))
+
+    @property
+    def table(self) -> MatrixExpr:
+        return self.args[1]
+
+    @property
+    def layout(self) -> str:
+        return str(self.args[2])
+
+    def _latex(self, printer) -> str:  # type: ignore[no-untyped-def]
+        table, arg = printer._print(self.table), printer._print(self.arg)
+        return rf"\operatorname{{Rope}}_{{{table}}}\left({arg}\right)"
+
+
+class Frequencies(MatrixExpr):
+    """The row rho^0, rho^-2, rho^-4, ... of n/2 frequencies  (1 x n/2); rho = base^(1/k) for rotary positions."""
+
+    def __new__(cls, rho: Expr, n: Expr) -> Frequencies:
+        return MatrixExpr.__new__(cls, sympify(rho), canonical(n))
+
+    @property
+    def rho(self) -> Expr:
+        return self.args[0]
+
+    @property
+    def n(self) -> Expr:
+        return self.args[1]
+
+    @property
+    def shape(self) -> tuple[Expr, Expr]:
+        return (S.One, self.n / 2)
+
+    def _entry(self, i: Expr, j: Expr, **hints: object) -> Expr:
+        raise TypeError("Frequencies has no symbolic entries")
+
+    def _latex(self, printer) -> str:  # type: ignore[no-untyped-def]
+        return rf"\theta_{{{printer._print(self.n)}}}\left({printer._print(self.rho)}\right)"
 
 
 class Diag(_Node):
@@ -421,7 +482,7 @@ class Stack(_Node):
         return rf"\operatorname{{Layers}}\left[{each}\right]\left({printer._print(self.arg)}\right)"
 
 
-NODES = (Act, Softmax, Diag, RowScale, Norm, Hadamard, Kron, HeadSum, Stack)
+NODES = (Act, Softmax, Rope, Diag, RowScale, Norm, Hadamard, Kron, HeadSum, Stack)
 
 
 # ---------------------------------------------------------------- walking
@@ -437,6 +498,8 @@ def children(term: Expr) -> tuple[Expr, ...]:
         return (term.args[0], term.args[1])
     if isinstance(term, Norm):
         return (term.arg, term.gain)
+    if isinstance(term, Rope):
+        return (term.arg, term.table)
     return (term.args[0],) if isinstance(term, _Node) else ()
 
 
@@ -492,7 +555,7 @@ def families(term: Expr) -> frozenset[str]:
     return frozenset(node.family for node in term.atoms(HeadSum, Stack))
 
 
-LEAVES = (MatrixSymbol, ZeroMatrix, OneMatrix, Identity)
+LEAVES = (MatrixSymbol, ZeroMatrix, OneMatrix, Identity, Frequencies)
 COMPOUND = (BlockMatrix, MatMul, MatAdd, Transpose, *NODES)
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from .architecture import SCALARS, names_of
 from .errors import Place, Quotation, Quotations, VariantError, check_dotted_keys, place_of, quotations
 from .syntax import (
     FUNCTIONS,
@@ -33,16 +34,11 @@ from .syntax import (
 SIZES = ("s", "h", "p", "k", "v", "o", "E", "N")
 """Sequence, hidden, MLP, key, value and output size; heads; layers. A grown size is the name + `_hat`."""
 
-MODEL_PARAMETERS = ("I", "P", "W_out", "g_out", "c_out", "g_in", "c_in")
-LAYER_PARAMETERS = (
-    *("g_MHA", "c_MHA", "g_MLP", "c_MLP", "W_l1", "b_l1", "W_l2", "b_l2"),
-    *("W_gate", "b_gate", "b_O", "W_R"),
-)
-HEAD_PARAMETERS = ("W_Q", "W_K", "W_V", "W_O", "b_Q", "b_K", "b_V", "g_Q", "g_K")
-LAYER_SCALARS = ("eps", "eps_qk", "scale")
-MODEL_SCALARS = ("rope_base", "embed_scale", "logit_scale", "rope_freqs")
-PARAMETERS = MODEL_PARAMETERS + LAYER_PARAMETERS + HEAD_PARAMETERS + LAYER_SCALARS + MODEL_SCALARS
-"""Every name that can be rewritten in some architecture; `rope_freqs` is a table, 1 x k/2."""
+MODEL_PARAMETERS = names_of("model")
+LAYER_PARAMETERS = names_of("layer")
+HEAD_PARAMETERS = names_of("group", "head")
+PARAMETERS = MODEL_PARAMETERS + LAYER_PARAMETERS + HEAD_PARAMETERS + SCALARS
+"""Every name that can be rewritten in some architecture."""
 
 SUBLAYERS = ("MHA", "MLP")
 INPUT = "X"
@@ -320,7 +316,7 @@ def loads(text: str, file: str) -> Variant:
         constraints=_constraints(top.table("constraints")),
         stream_map=stream.expression("map") if "map" in stream.data else None,
         added_head=_added(added, "head", HEAD_PARAMETERS, HEAD_OPTIONS),
-        added_layer=_added(added, "layer", LAYER_PARAMETERS + HEAD_PARAMETERS + LAYER_SCALARS, LAYER_OPTIONS),
+        added_layer=_added(added, "layer", LAYER_PARAMETERS + HEAD_PARAMETERS, LAYER_OPTIONS),
         forward=_entries(top.table("forward"), SUBLAYERS, "sublayer"),
         becomes={option: _setting(becomes, option) for option in becomes.data},
         text=text,

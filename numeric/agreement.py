@@ -1,0 +1,46 @@
+"""Do two models of one architecture compute the same?  With a measured bound for rounding errors.
+
+The paper's forward pass has a derived bound (`error.py`); any other architecture is run in a wider format as well,
+and what that changes, several times over, is what rounding may explain.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from .architecture import output
+from .compare import Agreement
+from .error import row_norms
+from .formats import number_format
+from .options import Architecture
+from .tables import Table
+
+SAFETY = 64  # how many times the measured rounding error may be exceeded before a difference counts
+WIDER = {"float32": np.float64, "float64": np.longdouble}
+
+
+def difference(original: Table, expanded: Table, architecture: Architecture, dtype: str = "float64") -> Agreement:
+    """The outputs of two models given as tables, in float64 or float32.
+
+    Raises ValueError as `output` does.
+    """
+    form = number_format(dtype)
+    narrow = [output(matrices(model, form.dtype), architecture) for model in (original, expanded)]
+    wide = [output(matrices(model, WIDER[dtype]), architecture) for model in (original, expanded)]
+    size = row_norms(narrow[0].astype(np.float64))
+    errors = [row_norms((a - b).astype(np.float64)) for a, b in zip(narrow, wide, strict=True)]
+    bound = SAFETY * (sum(errors) + form.u * size + form.eta)
+    apart = np.abs(narrow[1].astype(np.float64) - narrow[0].astype(np.float64))
+    ratios = row_norms(apart) / bound
+    worst = int(ratios.argmax())
+    ulps = apart / np.spacing(np.abs(narrow[0]).max(axis=1, keepdims=True)).astype(np.float64)
+    return Agreement("output", float(apart.max()), float(ulps.max()), float(bound[worst]), float(ratios[worst]))
+
+
+def matrices(nested: Any, dtype: Any) -> Any:
+    """The same tables with every matrix in a format."""
+    if isinstance(nested, dict):
+        return {name: matrices(entry, dtype) for name, entry in nested.items()}
+    if isinstance(nested, list):
+        return [matrices(entry, dtype) for entry in nested]
+    return nested.astype(dtype) if isinstance(nested, np.ndarray) else nested

@@ -1,0 +1,34 @@
+"""Two models on numbers, run by the numeric package, which shares no code with the proofs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..numeric import agreement
+from ..numeric.compare import PAPER_SCALINGS, Agreement, difference
+from ..numeric.model import from_nested
+from ..numeric.options import Architecture
+from ..symbolic.instances import Nested
+from ..symbolic.preset import Preset
+
+
+def compared(preset: Preset, old: Nested, new: Nested, dtype: str = "float64", scalings: Any = PAPER_SCALINGS) -> Agreement:
+    """Both models in numpy, with the bound that the paper's forward pass derives, or the one that longer numbers show.
+
+    Raises ValueError where a norm meets a row of zeros with eps = 0.
+    """
+    if preset.is_paper:
+        eps, eps_hat = (float(model["scalars"].get("eps", 0)) for model in (old, new))
+        sides = (*from_nested(old, dtype), *from_nested(new, dtype))
+        return difference(*sides, eps=eps, eps_hat=eps_hat, scalings=scalings)
+    return agreement.difference(tables(old), tables(new), Architecture.from_options(preset.options), dtype)
+
+
+def tables(model: Nested) -> Nested:
+    """A model as the numeric package reads it: scalars and fixed sizes among its tables."""
+    scalars = {name: float(number) for name, number in model["scalars"].items()}
+    fixed: Mapping[str, int] = model.get("sizes", {})
+    own = {"rope_dim": fixed["r"]} if "r" in fixed else {}
+    return {**{name: entry for name, entry in model.items() if name not in ("scalars", "sizes")}, **scalars, **own}
+

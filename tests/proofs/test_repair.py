@@ -1,0 +1,315 @@
+"""What breaks an expansion on an architecture, and how it is repaired: named, proved, replayed, and never wrong."""
+
+import re
+from dataclasses import replace
+from functools import cache
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from growproof.proofs import features, repair
+from growproof.proofs.check import check, claim_of
+from growproof.proofs.comparison import compared
+from growproof.proofs.counterexample import find
+from growproof.proofs.drawing import RANDOM, drawn_blocks, drawn_model
+from growproof.proofs.experiment import PROFILE
+from growproof.proofs.features import as_in_the_paper, breaking, different, in_words, seems_to_hold
+from growproof.proofs.repair import Repair
+from growproof.symbolic.architecture import PRESETS, paper_model
+from growproof.symbolic.floats import float_arithmetic
+from growproof.symbolic.instances import grown
+from growproof.symbolic.preset import OPTIONS, Preset
+from growproof.symbolic.variant import Variant, catalogue, load, loads
+from growproof.symbolic.writing import text_of
+
+ATTENTION, HIDDEN, LAYER, MLP = "attention-expansion", "hidden-expansion", "layer-addition", "mlp-expansion"
+
+BROKEN = {
+    (HIDDEN, "paper-eps"): {"eps"},
+    (HIDDEN, "llama"): {"eps"},
+    (HIDDEN, "mistral"): {"eps"},
+    (HIDDEN, "qwen3"): {"eps"},
+    (HIDDEN, "t5"): {"eps"},
+    (HIDDEN, "gemma"): {"norm_gain", "eps", "tied", "embed_scale"},
+    (HIDDEN, "gpt2"): {"norm", "eps", "tied"},
+    (HIDDEN, "opt"): {"norm", "eps", "tied"},
+    (HIDDEN, "bert"): {"norm", "eps"},
+    (HIDDEN, "vit"): {"norm", "eps"},
+    (HIDDEN, "gptj"): {"norm", "eps"},
+    (ATTENTION, "llama"): {"positions"},
+    (ATTENTION, "mistral"): {"positions"},
+    (ATTENTION, "gemma"): {"positions"},
+    (ATTENTION, "qwen3"): {"qk_norm", "positions"},
+    (ATTENTION, "t5"): {"scale"},
+    (LAYER, "bert"): {"placement"},
+}
+"""By hand: zero padding moves eps/h and the mean of LayerNorm; a tied output writes the free rows of W_out into the
+stream; a gain 1 + g is not scaled by scaling g; sqrt(h) follows h.  Longer keys move the rotary frequencies base^(-2j/k)
+and the norm of q and k; T5 has no 1/sqrt(k) to undo.  Post-norm normalises X even where a layer writes nothing."""
+
+REPAIRED = {
+    (HIDDEN, "paper-eps"): {"eps = eps*h/h_hat"},
+    (HIDDEN, "llama"): {"eps = eps*h/h_hat"},
+    (HIDDEN, "mistral"): {"eps = eps*h/h_hat"},
+    (HIDDEN, "qwen3"): {"eps = eps*h/h_hat"},
+    (HIDDEN, "t5"): {"eps = eps*h/h_hat"},
+    (ATTENTION, "llama"): {"rope_base = rope_base^(k_hat/k)"},
+    (ATTENTION, "mistral"): {"rope_base = rope_base^(k_hat/k)"},
+    (ATTENTION, "gemma"): {"rope_base = rope_base^(k_hat/k)"},
+    (ATTENTION, "t5"): {"W_K = [W_K, M_W_K]"},
+    # q c and k c, c = sqrt(k_hat/k), have the mean square over k_hat that q and k have over k: eps_qk may stay
+    (ATTENTION, "qwen3"): {
+        "rope_base = rope_base^(k_hat/k)",
+        "M_W_Q = 0",
+        "W_Q = [sqrt(k_hat)/sqrt(k)*W_Q, M_W_Q]",
+        "g_Q = [sqrt(k)/sqrt(k_hat)*g_Q, M_g_Q]",
+    },
+    (HIDDEN, "gemma"): {
+        *(f"{g} = [sqrt(h)/sqrt(h_hat)*(ones(1, h) + {g}) - ones(1, h), M_{g}]" for g in ("g_MHA", "g_MLP", "g_out")),
+        "eps = eps*h/h_hat",
+        "M_W_out = 0",
+        "embed_scale = embed_scale",
+    },
+}
+BEYOND = [(HIDDEN, name) for name in ("gpt2", "opt", "bert", "vit", "gptj")] + [(LAYER, "bert")]
+"""LayerNorm's mean moves with any zero padding; Norm(X) is not X."""
+
+
+def preset(name: str = "llama", **options: object) -> Preset:
+    """An architecture with some options changed."""
+    found = PRESETS[name]
+    return replace(found, given=tuple({**dict(found.given), **options}.items()))
+
+
+@cache
+def broken_by(name: str, architecture: str) -> tuple[str, ...]:
+    return breaking(load(name), PRESETS[architecture])
+
+
+@cache
+def repaired(name: str, architecture: str) -> Repair | None:
+    return repair.repair(load(name), PRESETS[architecture], broken_by(name, architecture))
+
+
+def mended(variant: Variant, preset: Preset) -> Repair | None:
+    return repair.repair(variant, preset, breaking(variant, preset))
+
+
+def difference(variant: Variant, preset: Preset, seed: int) -> float:
+    """How far a variant moves the outputs of a random model, times the bound for rounding errors."""
+    rng = np.random.default_rng(seed)
+
+    def entries(rows: int, columns: int) -> np.ndarray:
+        return rng.standard_normal((rows, columns)) / np.sqrt(max(rows, 2))
+
+    step = claim_of([variant], paper_model(preset)).steps[0]
+    old = drawn_model(preset, PROFILE, entries, RANDOM)
+    new = drawn_blocks(step, old, PROFILE, entries, rng)
+    return compared(preset, old, grown(step, old, new, float_arithmetic())).ratio
+
+
+# ---------------------------------------------------------------- features
+
+
+@pytest.mark.parametrize(("name", "architecture"), BROKEN)
+def test_what_breaks_an_expansion_is_named(name, architecture):
+    assert set(broken_by(name, architecture)) == BROKEN[name, architecture]
+
+
+@pytest.mark.parametrize(("name", "architecture"), BROKEN)
+def test_without_what_breaks_it_it_is_proved_and_with_any_of_it_refuted(name, architecture):
+    whole, options = PRESETS[architecture], broken_by(name, architecture)
+    assert check([load(name)], as_in_the_paper(whole, options)).verdict == "proved"
+    for left in options:
+        rest = as_in_the_paper(whole, [option for option in options if option != left])
+        assert not seems_to_hold(load(name), rest)
+        assert difference(load(name), rest, 1) > 1e3
+
+
+def test_what_nothing_breaks_has_no_features():
+    assert breaking(load(MLP), PRESETS["paper"]) == ()
+
+
+def test_a_variant_that_is_wrong_in_the_paper_too_has_no_features():
+    wrong = loads(load(MLP).text.replace('M_W_l2 = "0"', 'M_W_gate = "0"'), "wrong.toml")
+    assert check([wrong], PRESETS["paper"]).verdict == "refuted"
+    assert breaking(wrong, PRESETS["llama"]) == ()
+
+
+def test_a_set_that_numbers_find_but_nothing_proves_is_not_named(monkeypatch):
+    monkeypatch.setattr(features, "seems_to_hold", lambda *_: True)
+    assert breaking(load(ATTENTION), preset("t5")) == ()  # numbers say: nothing has to go back
+
+
+def test_features_that_only_break_together_are_both_named(monkeypatch):
+    """Each of the two undoes the other's harm but for one: only with both back does it hold."""
+    holds = {(), ("eps",), ("mlp",)}
+    monkeypatch.setattr(features, "seems_to_hold", lambda variant, preset, seed: different(preset) in holds)
+    monkeypatch.setattr(features, "claim_of", lambda *_: SimpleNamespace(theorem=True))
+    assert set(breaking(load(MLP), Preset("x", "", "", (("eps", True), ("mlp", "gated"))))) in ({"eps"}, {"mlp"})
+
+
+def test_every_value_of_every_option_has_words():
+    for option, (_, *others) in OPTIONS.items():
+        for value in others:
+            assert in_words(Preset("x", "", "", ((option, value),)), option)
+
+
+def test_rotary_positions_are_named_by_their_frequencies():
+    assert in_words(preset(), "positions") == "rotary positions recomputed from k"
+    assert in_words(preset(rope_frequencies="table"), "positions") == "rotary positions from a table"
+    assert in_words(preset(rope_part="part"), "positions") == "rotary positions in a part of each head"
+
+
+# ---------------------------------------------------------------- repairs
+
+
+@pytest.mark.parametrize(("name", "architecture"), REPAIRED)
+def test_the_repair_is_the_one_found_by_hand(name, architecture):
+    assert set(repaired(name, architecture).changes) == REPAIRED[name, architecture]
+
+
+@pytest.mark.parametrize(("name", "architecture"), REPAIRED)
+def test_a_repair_is_proved_from_its_text_and_agrees_on_random_models(name, architecture):
+    found = repaired(name, architecture)
+    again = loads(found.variant.text, "saved.toml")
+    assert check([again], PRESETS[again.architecture]).verdict == "proved"
+    assert again.architecture == architecture
+    for seed in range(3):
+        assert difference(load(name), PRESETS[architecture], seed) > 1e3
+        assert difference(again, PRESETS[architecture], seed) <= 1
+
+
+@pytest.mark.parametrize(("name", "architecture"), REPAIRED)
+def test_every_change_of_a_repair_is_needed(name, architecture):
+    """Undone one by one, each has numbers that refute what is left."""
+    found, before = repaired(name, architecture).variant, load(name)
+    for change in repaired(name, architecture).changes:
+        key, _, _ = change.partition(" = ")
+        rewrite = {name: tree for name, tree in found.rewrite.items() if name != key or name in before.rewrite}
+        rewrite |= {name: before.rewrite[name] for name in (key,) if name in before.rewrite}
+        kept = tuple(one for one in found.constraints if text(one.left) != key)
+        less = replace(found, rewrite=rewrite, constraints=kept)
+        assert find([claim_of([less], paper_model(PRESETS[architecture])).steps[0]]) is not None, change
+
+
+def text(tree: object) -> str:
+    return repair.show(tree)
+
+
+@pytest.mark.parametrize(("name", "architecture"), BEYOND)
+def test_where_the_vocabulary_has_no_repair_none_is_offered(name, architecture):
+    assert repaired(name, architecture) is None
+
+
+def test_a_constant_score_factor_must_not_be_undone():
+    found = mended(load(ATTENTION), preset("paper-eps", scale="constant", attention_bias="qkv"))
+    assert set(found.changes) == {"W_K = [W_K, M_W_K]", "b_K = [b_K, M_b_K]"}
+
+
+def test_a_factor_of_the_logits_that_follows_h_is_kept():
+    found = mended(load(HIDDEN), preset("t5", logit_scale=True))
+    assert set(found.changes) == {"eps = eps*h/h_hat", "logit_scale = logit_scale"}
+
+
+def test_a_missing_zero_is_found_where_the_paper_is_broken_too():
+    """Theorem 3.1 without its constraint: one zero is enough, M_W_l2 = 0; two others would do as well."""
+    free = loads(load(MLP).text.replace('M_W_l2 = "0"', ""), "free.toml")
+    assert mended(free, PRESETS["paper"]).changes == ("M_W_l2 = 0",)
+
+
+def test_a_missing_factor_is_found():
+    """Theorem 3.4 without the factor that undoes 1/sqrt(k): on the queries or on the keys."""
+    bare = loads(load(ATTENTION).text.replace("sqrt(k_hat)/sqrt(k)*", ""), "bare.toml")
+    (change,) = mended(bare, PRESETS["paper"]).changes
+    assert re.fullmatch(r"W_([QK]) = \[sqrt\(k_hat\)/sqrt\(k\)\*W_\1, M_W_\1\]", change)
+
+
+def test_other_names_get_the_same_features_and_the_same_repair():
+    """Nothing here knows a block or a file by name."""
+    other = loads(load(ATTENTION).text.replace("M_", "Fresh"), "other.toml")
+    other = replace(other, name="Something else")
+    found = mended(other, PRESETS["qwen3"])
+    assert set(breaking(other, PRESETS["qwen3"])) == BROKEN[ATTENTION, "qwen3"]
+    assert {change.replace("Fresh", "M_") for change in found.changes} == REPAIRED[ATTENTION, "qwen3"]
+
+
+# ---------------------------------------------------------------- never a wrong one
+
+
+def test_a_wrong_word_of_the_vocabulary_is_never_offered(monkeypatch):
+    monkeypatch.setattr(repair, "SCALARS", {"eps": ("h", "eps*h_hat/h"), "rope_base": ("k", "rope_base^(k/k_hat)")})
+    assert repair.repair(load(HIDDEN), PRESETS["paper-eps"], ["eps"]) is None
+    assert repair.repair(load(ATTENTION), PRESETS["llama"], ["positions"]) is None
+
+
+def test_numbers_that_see_nothing_are_not_enough(monkeypatch):
+    """With a blind filter, the unchanged variant comes first; the prover refuses it."""
+    monkeypatch.setattr(repair, "same_output", lambda *_: True)
+    monkeypatch.setattr(repair, "seems_to_hold", lambda *_: True)
+    assert repair.repair(load(HIDDEN), PRESETS["paper-eps"], ["eps"]) is None
+
+
+def test_a_prover_that_proves_anything_is_not_enough(monkeypatch):
+    """With a blind filter as well: what is offered is looked at once more, on numbers, as it was saved."""
+    monkeypatch.setattr(repair, "same_output", lambda *_: True)
+    monkeypatch.setattr(repair, "claim_of", lambda *_: SimpleNamespace(theorem=True))
+    assert repair.repair(load(HIDDEN), PRESETS["paper-eps"], ["eps"]) is None
+
+
+def test_a_variant_that_does_not_fit_the_stages_is_not_repaired():
+    """It names no P, which the paper's positions need."""
+    narrow = loads(text_of(repaired(HIDDEN, "llama").variant).replace('eps = "eps*h/h_hat"\n', ""), "narrow.toml")
+    assert repair.repair(narrow, PRESETS["llama"], ["positions", "eps"]) is None
+
+
+# ---------------------------------------------------------------- texts
+
+
+@pytest.mark.parametrize("name", catalogue())
+def test_a_variant_that_is_written_and_read_says_the_same(name):
+    before = load(name)
+    after = loads(text_of(before), "again.toml")
+    told = ("name", "source", "description", "architecture", "grows", "new", "rewrite", "constraints", "stream_map")
+    assert all(getattr(before, field) == getattr(after, field) for field in told)
+    for one, other in ((before.added_head, after.added_head), (before.added_layer, after.added_layer)):
+        assert (one and one.entries) == (other and other.entries)
+
+
+def test_what_is_rare_in_a_variant_is_written_too():
+    lines = """name = "A \\"name\\""
+[grows]
+h = "2*h"
+[new]
+S = "p, p; selection, per layer"
+A = "h, h"
+[rewrite]
+W_l1 = "W_l1*S"
+[stream]
+map = "kron(ones(1, 2), eye(h))"
+[added.head]
+copy = "each"
+W_O = "0"
+[added.layer]
+copy = "previous"
+W_O = "0"
+[forward]
+MLP = "act(X*W_l1)*W_l2"
+[becomes]
+top_k = 2
+rope = "kept"
+[constraints]
+"A + A'" = "eye(h)"
+"""
+    before, after = loads(lines, "x.toml"), loads(text_of(loads(lines, "x.toml")), "x.toml")
+    told = ("name", "grows", "new", "rewrite", "constraints", "stream_map", "forward", "becomes")
+    assert all(getattr(before, field) == getattr(after, field) for field in told)
+    assert (after.added_head.copy, after.added_layer.copy) == ("each", "previous")
+
+
+def test_a_saved_repair_names_only_what_its_architecture_has_and_marks_what_it_changes():
+    saved = repaired(ATTENTION, "llama").variant
+    assert set(saved.rewrite) == {"W_Q", "W_K", "rope_base"}
+    assert set(saved.new) == {"M_W_Q", "M_W_K"}
+    assert [line.split(" = ")[0] for line in saved.text.splitlines() if line.endswith("# repair")] == ["rope_base"]
