@@ -22,6 +22,7 @@ from .goals import Goal, goals
 from .kernel import Equation
 
 SMALL: Mapping[str, int] = {"s": 2, "h": 1, "p": 1, "k": 1, "v": 1, "o": 1}  # s = 1 hides what attention does
+LARGER: Mapping[str, int] = {"s": 2, "h": 2, "p": 2, "k": 2, "v": 2, "o": 1}
 HEADS = 2
 RATIO = 4  # how many times larger a size under a root grows, so that roots are rational
 
@@ -41,9 +42,9 @@ class Small:
 
     @property
     def squares(self) -> Iterator[Goal]:
-        """The goals that are not put together from others, and say something."""
-        assert self.claim.growth is not None
-        return (goal for goal in goals(self.claim.growth) if not goal.parts and goal.left != goal.right)
+        """The goals that are not put together from others, and say something; none without a stream map."""
+        found = goals(self.claim.growth) if self.claim.growth is not None else ()
+        return (goal for goal in found if not goal.parts and goal.left != goal.right)
 
     @property
     def hypotheses(self) -> tuple[Equation, ...]:
@@ -91,9 +92,9 @@ class Small:
         return solver.Query(name, (*facts, *held, *([z3.Or(*failed)] if failed else [])))
 
 
-def small(claim: Claim, sizes: Mapping[str, int] = SMALL, heads: int = HEADS, ratio: int = RATIO) -> Small:
-    """A claim about one variant at small old sizes; the grown ones are a little larger."""
-    return Small(claim, {**sizes, **grown_sizes(claim.steps[0], sizes, ratio)}, heads)
+def small(claim: Claim, sizes: Mapping[str, int] = SMALL, heads: int = HEADS, more: int = 1) -> Small:
+    """A claim about one variant at small old sizes; the grown ones are a little larger, by `more` or by a ratio."""
+    return Small(claim, {**sizes, **grown_sizes(claim.steps[0], sizes, RATIO, more)}, heads)
 
 
 # ---------------------------------------------------------------- what z3 says about the constraints

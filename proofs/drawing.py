@@ -17,10 +17,12 @@ from ..symbolic.expand import Block, Expansion
 from ..symbolic.floats import float_arithmetic
 from ..symbolic.instances import Nested, level_values
 from ..symbolic.terms import MatrixExpr, MatrixSymbol, atoms
+from .admissible import whole_sizes
 from .kernel import Equation, solved, split, summands
 from .prover import bare
 
 FLOATS = float_arithmetic()
+PASSES = 4  # one constraint may undo another
 CLOSE = 1e-9  # relative: how well floating-point numbers meet a constraint
 
 # ---------------------------------------------------------------- sizes
@@ -28,12 +30,13 @@ CLOSE = 1e-9  # relative: how well floating-point numbers meet a constraint
 
 @dataclass(frozen=True)
 class Profile:
-    """The old sizes, the numbers of heads and layers, and how many times larger a size under a root grows."""
+    """The old sizes, the numbers of heads and layers; sizes under a root grow `ratio` times, others by `more`."""
 
     sizes: Mapping[str, int]
     heads: int
     layers: int
     ratio: int
+    more: int = 1
 
 
 GENERIC = Profile({"s": 3, "h": 3, "p": 2, "k": 2, "v": 2, "o": 2}, 2, 2, 2)
@@ -51,16 +54,16 @@ def profiles(steps: Sequence[Expansion]) -> Iterator[Profile]:
     yield GENERIC
 
 
-def grown_sizes(step: Expansion, known: Mapping[str, int], ratio: int) -> dict[str, int]:
-    """Values for the size symbols that a variant introduces: times `ratio` under a root, else one more.
+def grown_sizes(step: Expansion, known: Mapping[str, int], ratio: int, more: int = 1) -> dict[str, int]:
+    """Values for the size symbols that a variant introduces: times `ratio` under a root, else so many more.
 
     Raises SizeError where an old size is not whole.
     """
     found: dict[str, int] = {}
     for symbol, base in step.above.items():
         old = whole(base, Values({**known, **found}))
-        found[symbol.name] = old * ratio if base in rooted_sizes() else old + 1
-    return found | dict.fromkeys(size_names(step) - set(found) - set(known), 1)
+        found[symbol.name] = old * ratio if base in rooted_sizes() else old + more
+    return found | dict.fromkeys(size_names(step) - set(found) - set(known), more)
 
 
 def size_names(step: Expansion) -> frozenset[str]:
@@ -109,9 +112,9 @@ def unconstrained_blocks(
     """New blocks for one step, nested like the model.  Raises SizeError where a size is not whole."""
     first = model["layers"][0]
     known = {**level_values(model, first, first["heads"][0]).scalars}
-    sizes = known | grown_sizes(step, known, profile.ratio)
-    for grown in step.new.sizes.values():
-        whole(grown, Values(sizes))
+    sizes = known | grown_sizes(step, known, profile.ratio, profile.more)
+    for size in (*step.new.sizes.values(), *whole_sizes([step])):
+        whole(size, Values(sizes))
 
     def filled(depth: int, added: bool) -> Nested:
         table: Nested = {"sizes": sizes}
@@ -170,9 +173,13 @@ def owners_of(step: Expansion, equation: Equation) -> Place:
 def constrain(step: Expansion, model: Nested, new: Nested, rng: np.random.Generator) -> bool:
     """Change new blocks so that every constraint holds; False where this simple solver does not succeed."""
     equations = [Equation(*pair) for pair in step.constraints]
-    for equation in equations:
-        for tables, values in levels(owners_of(step, equation), model, new):
-            enforce(equation, tables, values, rng)
+    for _ in range(PASSES):
+        if satisfied(step, model, new):
+            return True
+        for equation in equations:
+            for tables, values in levels(owners_of(step, equation), model, new):
+                if not holds_closely(equation, values):
+                    enforce(equation, tables, values, rng)
     return satisfied(step, model, new)
 
 
