@@ -12,7 +12,7 @@ from growproof.proofs.choices import constrained
 from growproof.proofs.goals import goals
 from growproof.proofs.kernel import Context, Equation
 from growproof.proofs.prover import prove
-from growproof.proofs.weakest import INPUTS, UNITS, first_no, necessity
+from growproof.proofs.weakest import INPUTS, first_no, necessity
 from growproof.symbolic.architecture import PRESETS, paper_model
 from growproof.symbolic.notation import text as shown
 from growproof.symbolic.terms import product, total, transposed, zero
