@@ -8,11 +8,11 @@ proved for it by the kernel.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice, product
 
 from ..symbolic.expand import Expansion
-from ..symbolic.terms import Expr, MatrixExpr, MatrixSymbol, atoms, eye, path_of, substitute, zero
+from ..symbolic.terms import Expr, MatrixExpr, MatrixSymbol, atoms, children, eye, path_of, substitute, subterms, zero
 from .kernel import Context, Equation, solved, split, summands
 from .prover import prove
 
@@ -46,18 +46,19 @@ def is_square(block: MatrixSymbol) -> bool:
 
 
 def solved_blocks(hypotheses: Sequence[Equation], new: set[Expr]) -> Solution:
-    """Each hypothesis solved for one of its new blocks, where that needs no block solved before."""
+    """Each hypothesis, the shortest first, solved for one of its new blocks, in which blocks solved before are put."""
     found: Solution = {}
-    for hypothesis in hypotheses:
+    for hypothesis in sorted(hypotheses, key=lambda h: len(summands(h))):
         for i, term in enumerate(summands(hypothesis)):
             block, equation = split(term)[1], solved(hypothesis, i)
-            if block not in new or equation is None or block in found or atoms(equation.right) & {block, *found}:
+            if block not in new or equation is None or block in found:
                 continue
-            if any(path_of(symbol) != path_of(block)[: len(path_of(symbol))] for symbol in atoms(equation.right)):
+            right = substitute(equation.right, found)
+            if any(path_of(symbol) != path_of(block)[: len(path_of(symbol))] for symbol in atoms(right)):
                 continue  # one block cannot follow what differs from head to head, or from layer to layer
-            if any(block in atoms(right) for right in found.values()):
+            if block in atoms(right) or any(block in atoms(other) for other in found.values()):
                 continue
-            found[block] = equation.right
+            found[block] = right
             break
     return found
 
@@ -71,8 +72,20 @@ LARGEST = 12  # to which sizes a whole value is looked for
 def whole_sizes(steps: Sequence[Expansion]) -> tuple[Expr, ...]:
     """The sizes of a chain that are whole for some values of their symbols only, such as 3/2 k."""
     grown = [size for step in steps for size in step.new.sizes.values()]
-    sides = [side for step in steps for block in step.blocks for side in block.symbol.shape]
+    leaves = (leaf for step in steps for term in terms_of(step) for leaf in subterms(term) if not children(leaf))
+    sides = (side for leaf in leaves if leaf.is_Matrix for side in leaf.shape)
     return tuple(dict.fromkeys(size for size in (*grown, *sides) if not size.is_integer))
+
+
+def terms_of(step: Expansion) -> Iterator[Expr]:
+    """Every term that a variant makes: new blocks, rewritten parameters, constraints and stream map."""
+    yield from (block.symbol for block in step.blocks)
+    for layer in (step.new.layer, *step.new.inserted):
+        yield from layer.weights.values()
+        yield from (term for heads in layer.heads for term in heads.weights.values())
+    yield from step.new.weights.values()
+    yield from (side for pair in step.constraints for side in pair)
+    yield from [step.stream_map] if step.stream_map is not None else []
 
 
 def sizes_exist(steps: Sequence[Expansion]) -> bool:

@@ -14,21 +14,29 @@ import z3
 
 from ..symbolic.architecture import LAYERS
 from ..symbolic.evaluate import Arithmetic, Array, Values, evaluate, whole
-from ..symbolic.terms import Expr, MatrixSymbol, atoms, free, path_of, zero
+from ..symbolic.terms import Expr, MatrixSymbol, Path, atoms, free, path_of, zero
 from . import solver
 from .check import Claim
-from .drawing import grown_sizes
+from .drawing import BOARD, fitting, grown_sizes
 from .goals import Goal, goals
 from .kernel import Equation
 
 SMALL: Mapping[str, int] = {"s": 2, "h": 1, "p": 1, "k": 1, "v": 1, "o": 1}  # s = 1 hides what attention does
+LARGER: Mapping[str, int] = {"s": 2, "h": 2, "p": 2, "k": 2, "v": 2, "o": 1}
 HEADS = 2
+SCALARS_HERE = {name: number for name, number in BOARD.items() if name != "scale"}
 RATIO = 4  # how many times larger a size under a root grows, so that roots are rational
 
 Entries = Callable[[str, int, int], Array]  # name, rows, columns -> the matrix
 
 
 # ---------------------------------------------------------------- a claim at small sizes
+
+
+def inner(symbol: Expr) -> Path:
+    """The families within one layer of which every member has a matrix of its own."""
+    path = path_of(symbol)
+    return path[1:] if path[:1] == (LAYERS,) else path
 
 
 @dataclass(frozen=True)
@@ -41,9 +49,9 @@ class Small:
 
     @property
     def squares(self) -> Iterator[Goal]:
-        """The goals that are not put together from others, and say something."""
-        assert self.claim.growth is not None
-        return (goal for goal in goals(self.claim.growth) if not goal.parts and goal.left != goal.right)
+        """The goals that are not put together from others, and say something; none without a stream map."""
+        found = goals(self.claim.growth) if self.claim.growth is not None else ()
+        return (goal for goal in found if not goal.parts and goal.left != goal.right)
 
     @property
     def hypotheses(self) -> tuple[Equation, ...]:
@@ -58,29 +66,30 @@ class Small:
         def entries(symbols: set[Expr], member: str) -> dict[str, Array]:
             return {s.name: (solver.matrix if s in new else old)(s.name + member, *self.shape(s)) for s in symbols}
 
-        def members(family: str) -> list[Values]:
-            own = {symbol for symbol in found if path_of(symbol)[-1:] == (family,)}
-            return [Values(matrices=entries(own, f".{e + 1}")) for e in range(self.heads)]
+        def inside(path: Path, member: str) -> Values:
+            """The symbols of one path of families, and those within it, for one member."""
+            own = entries({symbol for symbol in found if inner(symbol) == path}, member)
+            deeper = {inner(symbol)[: len(path) + 1] for symbol in found} - {path}
+            families = {longer[-1] for longer in deeper if len(longer) > len(path) and longer[: len(path)] == path}
+            members = {
+                f: [inside((*path, f), f"{member}.{e + 1}") for e in range(self.heads)] for f in sorted(families)
+            }
+            return Values({}, own, members)
 
-        heads = {path[-1] for path in map(path_of, found) if path and path != (LAYERS,)}
-        outer = {symbol for symbol in found if path_of(symbol) in ((), (LAYERS,))}
-        return Values({**self.sizes, "eps": 1}, entries(outer, ""), {family: members(family) for family in heads})
+        return Values({**self.sizes, **SCALARS_HERE}).with_(inside((), ""))
 
     def shape(self, symbol: MatrixSymbol) -> tuple[int, int]:
         return (whole(symbol.rows, Values(self.sizes)), whole(symbol.cols, Values(self.sizes)))
 
     def holds(self, equation: Equation, values: Values, arithmetic: Arithmetic) -> z3.BoolRef:
         """An equation, for every head if it speaks of heads."""
-        within = [family for family in values.members if free(equation.left, family) or free(equation.right, family)]
-        heads = values.members[within[0]] if within else [Values()]
-        return z3.And(
-            *(
-                solver.equal(
-                    *(evaluate(side, values.with_(one), arithmetic) for side in (equation.left, equation.right))
-                )
-                for one in heads
-            )
-        )
+        sides = equation.left, equation.right
+        within = [family for family in values.members if any(free(side, family) for side in sides)]
+        if within:
+            others = {family: found for family, found in values.members.items() if family != within[0]}
+            rest = Values(values.scalars, values.matrices, others, values.layers)
+            return z3.And(*(self.holds(equation, rest.with_(one), arithmetic) for one in values.members[within[0]]))
+        return solver.equal(*(evaluate(side, values, arithmetic) for side in sides))
 
     def query(self, name: str, hypotheses: Sequence[Equation], wanted: Sequence[Equation] = ()) -> solver.Query:
         """Numbers that meet the hypotheses, and fail one of the wanted equations where there are any."""
@@ -91,9 +100,10 @@ class Small:
         return solver.Query(name, (*facts, *held, *([z3.Or(*failed)] if failed else [])))
 
 
-def small(claim: Claim, sizes: Mapping[str, int] = SMALL, heads: int = HEADS, ratio: int = RATIO) -> Small:
-    """A claim about one variant at small old sizes; the grown ones are a little larger."""
-    return Small(claim, {**sizes, **grown_sizes(claim.steps[0], sizes, ratio)}, heads)
+def small(claim: Claim, sizes: Mapping[str, int] = SMALL, heads: int = HEADS, more: int = 1) -> Small:
+    """A claim about one variant at small old sizes; the grown ones are a little larger, by `more` or by a ratio."""
+    fitted = fitting(sizes, claim.steps[0].old.preset)
+    return Small(claim, {**fitted, **grown_sizes(claim.steps[0], fitted, RATIO, more)}, heads)
 
 
 # ---------------------------------------------------------------- what z3 says about the constraints

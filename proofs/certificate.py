@@ -153,11 +153,12 @@ def replayed(found: Mapping[str, Any]) -> tuple[Json, Answer]:
     whole = [v.sha256 for v in chain]
     direct = next((c for c in claims if [v.sha256 for v in c.variants] == whole), None)
     by_text = {claim.variants[0].sha256: claim for claim in claims if len(claim.variants) == 1}
-    composition = composed([by_text[sha] for sha in whole]) if all(sha in by_text for sha in whole) else None
+    steps = expanded(chain, base)
+    composition = composed([by_text[sha] for sha in whole], steps) if all(sha in by_text for sha in whole) else None
     if direct is None and composition is None:
         raise CertificateError("the claims do not make up the chain")
     parts = tuple(by_text[sha] for sha in whole if sha in by_text)
-    steps, direct = expanded(chain, base), direct if len(chain) > 1 else None
+    direct = direct if len(chain) > 1 else None
     answer = Answer(tuple(chain), preset, "proved", parts, direct, composition, None, steps)
     order = [variant.sha256 for variant in variants]
     return certificate(answer) | {"claims": [claim_json(claim, order) for claim in claims]}, answer

@@ -86,7 +86,8 @@ def check(variants: Sequence[Variant], preset: Preset, seed: int = 0) -> Answer:
     by_text = {variant.sha256: claim_of([variant], base) for variant in reversed(variants)}
     parts = tuple(by_text[variant.sha256] for variant in variants)
     direct = claim_of(variants, base) if 1 < len(variants) <= DIRECT_LIMIT else None
-    steps, composition = chain(variants, base), composed(parts)
+    steps = chain(variants, base)
+    composition = composed(parts, steps)
     if composition is not None or (direct is not None and direct.theorem is not None):
         return Answer(tuple(variants), preset, "proved", parts, direct, composition, None, steps)
     found = find([claim.steps[0] for claim in parts], seed)
@@ -94,12 +95,13 @@ def check(variants: Sequence[Variant], preset: Preset, seed: int = 0) -> Answer:
     return Answer(tuple(variants), preset, verdict, parts, direct, None, found, steps)
 
 
-def composed(parts: Sequence[Claim]) -> Composition | None:
+def composed(parts: Sequence[Claim], steps: Sequence[Expansion]) -> Composition | None:
     """By transitivity: if each variant preserves every model of the architecture, so does their chain.
 
-    None where a variant that is not the last makes a model of another architecture, one with a score factor of its own.
+    None where a variant that is not the last makes a model of another architecture, one with a score factor of its
+    own, and where no sizes are whole in every step of the chain.
     """
-    if any(claim.steps[0].new.has_own_scale for claim in parts[:-1]):
+    if any(claim.steps[0].new.has_own_scale for claim in parts[:-1]) or not sizes_exist(steps):
         return None
     theorems = [claim.theorem for claim in parts]
     proved = [theorem for theorem in theorems if theorem is not None]

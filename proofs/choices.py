@@ -13,7 +13,7 @@ from sympy import Symbol
 
 from ..symbolic.architecture import SCOPES, Heads, Layer
 from ..symbolic.expand import Block, Expansion, Key
-from ..symbolic.terms import Expr, MatrixExpr, ZeroMatrix, negative, product, same_shape, zero
+from ..symbolic.terms import Expr, MatrixExpr, Transpose, ZeroMatrix, negative, product, same_shape, zero
 from .kernel import split
 
 Pair = tuple[MatrixExpr, MatrixExpr]
@@ -86,13 +86,18 @@ def choices(step: Expansion, vocabulary: Sequence[str] = ("zero",)) -> tuple[Cho
 
 def given(step: Expansion) -> tuple[frozenset[str], tuple[Pair, ...]]:
     """The blocks that a variant's constraints set to zero, and its other constraints, which stay in force."""
-    symbols = {block.symbol: block.name for block in step.blocks}
-    kept = tuple(pair for pair in step.constraints if not is_zero(pair, symbols))
-    return frozenset(symbols[left] for left, right in step.constraints if is_zero((left, right), symbols)), kept
+    names = {block.symbol: block.name for block in step.blocks}
+    zeros = {pair: names.get(zeroed(pair)) for pair in step.constraints}
+    return frozenset(filter(None, zeros.values())), tuple(pair for pair, name in zeros.items() if name is None)
 
 
-def is_zero(pair: Pair, symbols: Mapping[Expr, str]) -> bool:
-    return pair[0] in symbols and isinstance(pair[1], ZeroMatrix)
+def zeroed(pair: Pair) -> Expr | None:
+    """What an equation sets to zero: M of a M = 0, a M' = 0 and 0 = a M, with a number a that is not zero."""
+    sides = [side for side in pair if not isinstance(side, ZeroMatrix)]
+    if len(sides) != 1 or not split(sides[0])[0].is_nonzero:
+        return None
+    inner = split(sides[0])[1]
+    return inner.arg if isinstance(inner, Transpose) else inner
 
 
 def constrained(step: Expansion, pairs: Sequence[Pair]) -> Expansion:

@@ -13,7 +13,9 @@ from ..symbolic.instances import Nested
 from ..symbolic.preset import Preset
 
 
-def compared(preset: Preset, old: Nested, new: Nested, dtype: str = "float64", scalings: Any = PAPER_SCALINGS) -> Agreement:
+def compared(
+    preset: Preset, old: Nested, new: Nested, dtype: str = "float64", scalings: Any = PAPER_SCALINGS
+) -> Agreement:
     """Both models in numpy, with the bound that the paper's forward pass derives, or the one that longer numbers show.
 
     Raises ValueError where a norm meets a row of zeros with eps = 0.
@@ -31,4 +33,3 @@ def tables(model: Nested) -> Nested:
     fixed: Mapping[str, int] = model.get("sizes", {})
     own = {"rope_dim": fixed["r"]} if "r" in fixed else {}
     return {**{name: entry for name, entry in model.items() if name not in ("scalars", "sizes")}, **scalars, **own}
-

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from sympy import Expr
 
 from ..numeric.compare import Agreement
 from ..symbolic.architecture import FAMILIES
@@ -44,6 +45,11 @@ class Counterexample:
     instance: Instance
     grown: Nested
     replay: Agreement
+
+    @property
+    def scalars(self) -> dict[str, tuple[Expr, Expr]]:
+        """The scalars of the architecture, such as eps, before and after."""
+        return {name: (before, self.grown["scalars"][name]) for name, before in self.instance.old["scalars"].items()}
 
 
 def find(steps: Sequence[Expansion], seed: int = 0) -> Counterexample | None:

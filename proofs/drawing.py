@@ -28,10 +28,12 @@ from ..symbolic.floats import float_arithmetic
 from ..symbolic.instances import Nested, level_values
 from ..symbolic.preset import Preset
 from ..symbolic.terms import Expr, MatrixExpr, MatrixSymbol, atoms
+from .admissible import whole_sizes
 from .kernel import Equation, solved, split, summands
 from .prover import bare
 
 FLOATS = float_arithmetic()
+PASSES = 4  # one constraint may undo another
 CLOSE = 1e-9  # relative: how well floating-point numbers meet a constraint
 
 # ---------------------------------------------------------------- sizes
@@ -39,12 +41,13 @@ CLOSE = 1e-9  # relative: how well floating-point numbers meet a constraint
 
 @dataclass(frozen=True)
 class Profile:
-    """The old sizes, the numbers of heads and layers, and how many times larger a size under a root grows."""
+    """The old sizes, the numbers of heads and layers; sizes under a root grow `ratio` times, others by `more`."""
 
     sizes: Mapping[str, int]
     heads: int
     layers: int
     ratio: int
+    more: int = 1
 
 
 GENERIC = Profile({"s": 3, "h": 3, "p": 2, "k": 2, "v": 2, "o": 2}, 2, 2, 2)
@@ -62,16 +65,16 @@ def profiles(steps: Sequence[Expansion]) -> Iterator[Profile]:
     yield GENERIC
 
 
-def grown_sizes(step: Expansion, known: Mapping[str, int], ratio: int) -> dict[str, int]:
-    """Values for the size symbols that a variant introduces: times `ratio` under a root, else one more.
+def grown_sizes(step: Expansion, known: Mapping[str, int], ratio: int, more: int = 1) -> dict[str, int]:
+    """Values for the size symbols that a variant introduces: times `ratio` under a root, else so many more.
 
     Raises SizeError where an old size is not whole.
     """
     found: dict[str, int] = {}
     for symbol, base in step.above.items():
         old = whole(base, Values({**known, **found}))
-        found[symbol.name] = old * ratio if base in rooted(step) else old + 1
-    return found | dict.fromkeys(size_names(step) - set(found) - set(known), 1)
+        found[symbol.name] = old * ratio if base in rooted(step) else old + more
+    return found | dict.fromkeys(size_names(step) - set(found) - set(known), more)
 
 
 def size_names(step: Expansion) -> frozenset[str]:
@@ -99,7 +102,9 @@ def fitting(sizes: Mapping[str, int], preset: Preset) -> dict[str, int]:
     if preset["norm"] == "layer":
         found["h"] += 2
     if preset["positions"] == "rotary":
-        found |= {"r": 2, "q": found["k"], "k": 2 + found["k"]} if preset["rope_part"] == "part" else {"k": 2 * found["k"]}
+        found |= (
+            {"r": 2, "q": found["k"], "k": 2 + found["k"]} if preset["rope_part"] == "part" else {"k": 2 * found["k"]}
+        )
     return found
 
 
@@ -146,9 +151,9 @@ def unconstrained_blocks(
 ) -> Nested:
     """New blocks for one step, nested like the model.  Raises SizeError where a size is not whole."""
     known = dict(level_values(*first_members(model, levels(step.old.preset))).scalars)
-    sizes = known | grown_sizes(step, known, profile.ratio)
-    for grown in step.new.sizes.values():
-        whole(grown, Values(sizes))
+    sizes = known | grown_sizes(step, known, profile.ratio, profile.more)
+    for size in (*step.new.sizes.values(), *whole_sizes([step])):
+        whole(size, Values(sizes))
 
     def filled(scope: str, added: bool) -> Nested:
         found: Nested = {"sizes": sizes}
@@ -193,7 +198,9 @@ def owned(step: Expansion, scope: str, added: bool) -> Iterator[Block]:
 Place = tuple[str, bool]  # a scope, and whether of the added layer
 
 
-def instances(place: Place, model: Nested, new: Nested, families: Sequence[str]) -> Iterator[tuple[list[Nested], Values]]:
+def instances(
+    place: Place, model: Nested, new: Nested, families: Sequence[str]
+) -> Iterator[tuple[list[Nested], Values]]:
     """Every instance of a place: the tables of new blocks that are in reach there, and the values in force."""
     scope, added = place
     depth = 0 if scope == "model" else 1 + [family.removesuffix("s") for family in families].index(scope)
@@ -226,9 +233,13 @@ def owners_of(step: Expansion, equation: Equation) -> Place:
 def constrain(step: Expansion, model: Nested, new: Nested, rng: np.random.Generator) -> bool:
     """Change new blocks so that every constraint holds; False where this simple solver does not succeed."""
     equations = [Equation(*pair) for pair in step.constraints]
-    for equation in equations:
-        for tables, values in instances(owners_of(step, equation), model, new, levels(step.old.preset)):
-            enforce(equation, tables, values, rng)
+    for _ in range(PASSES):
+        if satisfied(step, model, new):
+            return True
+        for equation in equations:
+            for tables, values in instances(owners_of(step, equation), model, new, levels(step.old.preset)):
+                if not holds_closely(equation, values):
+                    enforce(equation, tables, values, rng)
     return satisfied(step, model, new)
 
 

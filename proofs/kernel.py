@@ -32,6 +32,7 @@ from ..symbolic.terms import (
     MatrixExpr,
     MatrixSymbol,
     Norm,
+    OneMatrix,
     Rope,
     RowScale,
     Stack,
@@ -45,6 +46,7 @@ from ..symbolic.terms import (
     families,
     free,
     is_scalar,
+    ones,
     product,
     rebuild,
     same_shape,
@@ -298,10 +300,11 @@ def transpose_word(term: Expr) -> Expr:
 
 
 def block_product(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | None:
-    """[A B] [C ; D]  =  A C + B D        where inner sizes agree; neighbours are put together until they do"""
+    """[A B] [C ; D]  =  A C + B D        where inner sizes agree; neighbours are put together, 1s cut until they do"""
     if not isinstance(term, MatMul) or len(term.args) != 2 or is_scalar(term.args[0]):
         return None
-    left, right = block_rows(term.args[0]), block_rows(term.args[1])
+    left, right = (block_rows(part) for part in term.args)
+    left, right = cut_ones(left, None, [row[0].rows for row in right]), cut_ones(right, [b.cols for b in left[0]], None)
     columns, rows = [block.cols for block in left[0]], [row[0].rows for row in right]
     cuts = common_cuts(columns, rows)
     if len(cuts) == len(left) == len(right[0]) == 1:
@@ -311,6 +314,17 @@ def block_product(context: Context, term: Expr, argument: tuple[int, ...]) -> Ex
         [blocks([[block] for block in column[slice(*cut)]]) for _, cut in cuts] for column in zip(*right, strict=True)
     ]
     return blocks([[total(*map(product, row, column)) for column in down] for row in across])
+
+
+Blocks = Sequence[Sequence[MatrixExpr]]
+
+
+def cut_ones(grid: Blocks, rows: Sequence[Expr] | None, columns: Sequence[Expr] | None) -> Blocks:
+    """A matrix of ones as blocks of the given rows or columns; any other as it is."""
+    if len(grid) > 1 or len(grid[0]) > 1 or not isinstance(grid[0][0], OneMatrix):
+        return grid
+    one = grid[0][0]
+    return [[ones(m, n) for n in columns or [one.cols]] for m in rows or [one.rows]]
 
 
 def common_cuts(left: Sequence[Expr], right: Sequence[Expr]) -> list[tuple[tuple[int, int], tuple[int, int]]]:
@@ -329,15 +343,29 @@ def block_scalar(context: Context, term: Expr, argument: tuple[int, ...]) -> Exp
 
 
 def block_sum(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | None:
-    """[A B] + [C D]  =  [A+C  B+D]        for blocks of equal sizes"""
-    if not isinstance(term, MatAdd) or not all(isinstance(part, BlockMatrix) for part in term.args):
+    """[A B] + [C D]  =  [A+C  B+D]        for blocks of equal sizes; a 1 1, and A 1 with 1s on the right, are cut to fit"""
+    if not isinstance(term, MatAdd) or not any(isinstance(part, BlockMatrix) for part in term.args):
         return None
-    grids = [block_rows(part) for part in term.args]
+    whole = next(block_rows(part) for part in term.args if isinstance(part, BlockMatrix))
+    grids = [cut_like(part, whole) for part in term.args]
+    if None in grids:
+        return None
     if len({(len(grid), len(grid[0])) for grid in grids}) > 1 or not all(
         same_partition(grids[0], grid) for grid in grids
     ):
         return None
     return blocks([[total(*cells) for cells in zip(*rows, strict=True)] for rows in zip(*grids, strict=True)])
+
+
+def cut_like(term: MatrixExpr, grid: Blocks) -> Blocks | None:
+    """The blocks of a term, a A 1 with ones on the right cut into columns like a grid of one row."""
+    if isinstance(term, BlockMatrix):
+        return block_rows(term)
+    (scalar, inner), columns = split(term), [block.cols for block in grid[0]]
+    before, last = (inner.args[:-1], inner.args[-1]) if isinstance(inner, MatMul) else ((), inner)
+    if len(grid) > 1 or not isinstance(last, OneMatrix):
+        return None
+    return [[product(scalar, *before, ones(last.rows, n)) for n in columns]]
 
 
 def same_partition(left: Sequence[Sequence[MatrixExpr]], right: Sequence[Sequence[MatrixExpr]]) -> bool:

@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import operator
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import z3
 
 Subset = frozenset[int]
 Sort = Literal["sufficient", "insufficient", "undecided", "unsatisfiable"]
+SORTS: tuple[Sort, ...] = ("sufficient", "insufficient", "undecided", "unsatisfiable")
 Oracle = Callable[[Subset], Sort]
 
 
@@ -47,6 +48,7 @@ class Sorted:
     unsatisfiable: tuple[Subset, ...] = ()
     unexplored: bool = False
     questions: int = 0
+    answers: Mapping[Subset, Sort] = field(default_factory=dict, compare=False)  # to every question ever asked
 
     def sort(self, subset: Subset) -> Sort | None:
         """What is known of a subset; None where the enumeration did not reach it."""
@@ -57,6 +59,12 @@ class Sorted:
         if any(subset <= found for found in self.insufficient):
             return "insufficient"
         return "undecided" if subset in self.undecided else None
+
+
+def sets(count: int, groups: Mapping[Sort, tuple[Subset, ...]]) -> Sorted:
+    """The subsets of each sort."""
+    sufficient, insufficient, undecided, unsatisfiable = (groups[sort] for sort in SORTS)
+    return Sorted(count, sufficient, insufficient, undecided, unsatisfiable)
 
 
 Keep = Callable[[Sorted], None]
@@ -72,8 +80,9 @@ def enumerate_subsets(
 ) -> Sorted:
     """Sort every subset of `count` choices, beginning with those of `first`.
 
-    `known` is what an earlier run found; `keep` is given everything found so far, whenever that grows.
-    Raises CoverageError where the oracle contradicts itself.
+    `known` is what an earlier run found, with its answers, none of which is asked for again; `keep` is given
+    everything found so far, after every question.  What contradicts itself has to be known beforehand: the oracle
+    alone may call it sufficient.  Raises CoverageError where the oracle contradicts itself.
     """
     search = _Search(count, oracle, limits or Limits(), known or Sorted(count), keep)
     return search.run(list(first))
@@ -86,7 +95,7 @@ class _LimitError(Exception):
 class _Search:
     def __init__(self, count: int, oracle: Oracle, limits: Limits, known: Sorted, keep: Keep) -> None:
         self.count, self.oracle, self.limits, self.keep = count, oracle, limits, keep
-        self.answers: dict[Subset, Sort] = {}
+        self.answers: dict[Subset, Sort] = dict(known.answers)
         self.start, self.asked = time.monotonic(), 0
         self.map = z3.SolverFor("QF_FD")
         self.flags = flags(count)
@@ -109,8 +118,12 @@ class _Search:
         return result
 
     def result(self, unexplored: bool) -> Sorted:
-        kept = {sort: extreme(sort, set(found)) for sort, found in self.found.items()}
-        return Sorted(self.count, **kept, unexplored=unexplored, questions=self.asked)
+        said = {sort: {s for s, answer in self.answers.items() if answer == sort} for sort in self.found}
+        kept = {sort: extreme(sort, said[sort] | set(found)) for sort, found in self.found.items()}
+        decided = sets(self.count, {**kept, "undecided": ()})
+        kept["undecided"] = tuple(subset for subset in kept["undecided"] if decided.sort(subset) is None)
+        found = sets(self.count, kept)
+        return replace(found, unexplored=unexplored, questions=self.asked, answers=dict(self.answers))
 
     def next_subset(self, first: list[Subset]) -> Subset | None:
         """A subset that the map knows nothing of: the given ones first, then one as large as can be."""
@@ -137,6 +150,7 @@ class _Search:
                 raise _LimitError
             self.asked += 1
             self.answers[subset] = self.oracle(subset)
+            self.keep(self.result(unexplored=True))
         return self.answers[subset]
 
     def explore(self, subset: Subset) -> None:
@@ -148,7 +162,6 @@ class _Search:
             subset = self.stretched(subset, sort, (subset | {i} for i in range(self.count) if i not in subset))
         self.found[sort].append(subset)
         self.map.add(z3.Not(covers(sort, subset, self.flags)))
-        self.keep(self.result(unexplored=True))
 
     def stretched(self, subset: Subset, sort: Sort, changes: Iterable[Subset]) -> Subset:
         """The subset after every change by one choice under which the answer stays the same."""
@@ -187,7 +200,7 @@ def extreme(sort: Sort, found: set[Subset]) -> tuple[Subset, ...]:
 
 
 def check_coverage(found: Sorted) -> None:
-    """Every subset is sorted, and none as both sufficient and insufficient.  Raises CoverageError."""
+    """Every subset is sorted, and none in two ways that exclude each other.  Raises CoverageError."""
     chosen, solver = flags(found.count), z3.SolverFor("QF_FD")
     groups: dict[Sort, tuple[Subset, ...]] = {
         "sufficient": found.sufficient,
@@ -203,3 +216,7 @@ def check_coverage(found: Sorted) -> None:
         for high in found.insufficient:
             if low <= high:
                 raise CoverageError(f"choices {sorted(low)} are sufficient, and more of them are not")
+    for low in found.unsatisfiable:
+        for high in found.insufficient:
+            if low <= high:
+                raise CoverageError(f"choices {sorted(low)} cannot be met, and numbers meet more of them")

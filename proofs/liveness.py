@@ -55,11 +55,12 @@ from .drawing import RANDOM, Profile, drawn_blocks, drawn_model
 from .goals import Goal, Growth, Proved, prove_growth
 from .kernel import Context, Equation
 from .lattice import Oracle, Sorted, Subset, enumerate_subsets
+from .places import Apart, apart
 from .prover import FIRST_ORDER, prove
 
 PROFILES = (  # a few new units, and many: what is free to move may differ
     Profile({"s": 4, "h": 6, "p": 6, "k": 6, "v": 6, "o": 3}, 1, 2, 2),
-    Profile({"s": 4, "h": 3, "p": 2, "k": 6, "v": 2, "o": 3}, 1, 2, 4),
+    Profile({"s": 4, "h": 3, "p": 2, "k": 2, "v": 2, "o": 3}, 1, 2, 4, 6),
 )
 COMPLEX = float_arithmetic(np.complex128)
 t = kernel.FIRST_ORDER
@@ -87,15 +88,24 @@ class Still:
 
 @dataclass(frozen=True)
 class Liveness:
-    """For each new block the first step at which it moves (None: never), and why it stands still before."""
+    """For each new block the first gradient step at which it moves (None: never), and why it stands still before.
+
+    `doubt` is the first step at which something may move that numpy does not see moving: what is said of later
+    steps holds only if it does not.
+    """
 
     first: Mapping[str, int | None]
     still: tuple[Still, ...]
+    doubt: int | None
 
     @property
     def undecided(self) -> tuple[str, ...]:
         """Blocks for which numpy sees no gradient where the prover cannot show that there is none."""
-        return tuple(dict.fromkeys(found.block for found in self.still if found.proof is None))
+        doubt = self.doubt
+        if doubt is None:
+            return ()
+        open_ones = {found.block for found in self.still if found.proof is None or found.step > doubt}
+        return tuple(name for name, step in self.first.items() if step is None or name in open_ones)
 
     @property
     def steps(self) -> tuple[int, ...]:
@@ -109,24 +119,47 @@ class Liveness:
 
 
 def liveness(claim: Claim, zeros: frozenset[str] | None = None, seed: int = 0) -> Liveness:
-    """What learns from a variant's own start, or from one in which other new blocks are zero."""
-    step = claim.steps[0]
-    own, equations = given(step)
-    names = tuple(by_name(step))
-    state = State(1, own if zeros is None else zeros, equations, frozenset())
-    first: dict[str, int | None] = dict.fromkeys(names)
+    """What learns from a variant's own start, or from one in which other new blocks are zero.
+
+    A block moves when one of its places does.
+    """
+    found = apart(started(claim.steps[0], zeros))
+    own, equations = given(found.step)
+    state, names = State(1, own, equations, frozenset()), tuple(by_name(found.step))
+    moved: dict[str, int] = {}
     still: list[Still] = []
     while True:
-        here, waiting = at(step, state), [name for name in names if name not in state.moved]
+        here, waiting = at(found.step, state), [name for name in names if name not in state.moved]
         drawn = places(here, seed)
         now = frozenset(name for name in waiting if moves(name, drawn))
-        resting = [name for name in waiting if name not in now]
         before = derived(claim_about(claim.variants, [here]))
-        still += [Still(name, state.step, shown(before, name)) for name in resting]
-        first |= dict.fromkeys(now, state.step)
+        still += [Still(name, state.step, shown(before, name)) for name in waiting if name not in now]
+        moved |= dict.fromkeys(now, state.step)
         if not now:
-            return Liveness(first, tuple(still))
-        state = after(step, state, now)
+            return together(found, moved, still)
+        state = after(found.step, state, now)
+
+
+def started(step: Expansion, zeros: frozenset[str] | None) -> Expansion:
+    """The expansion from another start: these new blocks zero, the other equations in force."""
+    if zeros is None:
+        return step
+    return at(step, State(1, zeros, given(step)[1], frozenset()))
+
+
+def together(found: Apart, moved: Mapping[str, int], still: Sequence[Still]) -> Liveness:
+    """What the places of each block say of the block."""
+    first: dict[str, int | None] = {}
+    resting: list[Still] = []
+    for name, own in found.places.items():
+        first[name] = min((moved[place] for place in own if place in moved), default=None)
+        for step in sorted({one.step for one in still if first[name] is None or one.step < (first[name] or 0)}):
+            proofs = [one.proof for one in still if one.step == step and one.block in own]
+            known = [proof for proof in proofs if proof is not None]
+            whole = tuple(goal for proof in known for goal in proof)
+            resting.append(Still(name, step, whole if len(known) == len(proofs) else None))
+    doubt = min((one.step for one in still if one.proof is None), default=None)
+    return Liveness(first, tuple(resting), doubt)
 
 
 def after(step: Expansion, state: State, moving: frozenset[str]) -> State:
@@ -238,7 +271,7 @@ def hidden(growth: Growth, moved: Transformer) -> Iterator[Goal]:
     ((old, new),), X = rows, stream(growth.old)
     seen = blocks([[old], [zero(new.cols, old.cols)]])
     unseen = blocks([[zero(old.cols, new.cols)], [eye(new.cols)]])
-    there = blocks([[X, product(t, matrix("Z", X.rows, new.cols))]])
+    there = blocks([[X, product(t, matrix("Z~", X.rows, new.cols))]])
     before = dict(pieces(X, growth.old))
     for name, piece in pieces(there, moved):
         yield Goal(name, product(piece, seen), before.get(name, zero(*X.shape)))

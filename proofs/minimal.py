@@ -17,7 +17,7 @@ from ..symbolic.evaluate import Array
 from ..symbolic.expand import Expansion
 from . import solver
 from .admissible import solution
-from .bounded import small
+from .bounded import LARGER, SMALL, small
 from .check import Claim, claim_about, derived
 from .choices import Choice, Pair, choices, constrained, given
 from .counterexample import Counterexample, find, glimpse
@@ -67,24 +67,18 @@ def study(
     zeros, kept = given(step)
     own = frozenset(i for i, choice in enumerate(found) if choice.text in {f"{name} = 0" for name in zeros})
     oracle = Oracle(claim, found, kept, seed)
-    start = confirmed(known, oracle) if known is not None else contradictions(len(found), oracle)
+    start = replace(contradictions(len(found), oracle), answers=confirmed(known, oracle) if known is not None else {})
     result = enumerate_subsets(len(found), oracle.sort, [own], limits, start, keep)
     witnesses = {subset: find([oracle.at_numbers(subset)], seed) for subset in result.insufficient}
     return Study(found, result, witnesses, own, kept)
 
 
-def confirmed(known: Sorted, oracle: Oracle) -> Sorted:
-    """What an earlier run found, as far as it is found again: every set that it lists is looked at anew."""
-
-    def again(subsets: Sequence[Subset], sort: Sort) -> tuple[Subset, ...]:
-        return tuple(subset for subset in subsets if oracle.sort(subset) == sort)
-
-    return replace(
-        known,
-        sufficient=again(known.sufficient, "sufficient"),
-        insufficient=again(known.insufficient, "insufficient"),
-        unsatisfiable=tuple(subset for subset in known.unsatisfiable if oracle.contradictory(subset)),
-    )
+def confirmed(known: Sorted, oracle: Oracle) -> Mapping[Subset, Sort]:
+    """An earlier run's answers if they hold: all follow from those that say most, and these are looked at anew."""
+    sets = (*known.sufficient, *known.insufficient)
+    inside = known.count == len(oracle.choices) and all(max(s, default=0) < known.count for s in known.answers)
+    hold = inside and all(oracle.sort(subset) == known.sort(subset) for subset in sets)
+    return known.answers if hold and all(map(oracle.contradictory, known.unsatisfiable)) else {}
 
 
 def contradictions(count: int, oracle: Oracle) -> Sorted:
@@ -115,12 +109,16 @@ class Oracle:
 
     def contradictory(self, subset: Subset) -> bool:
         """No new blocks meet the choices: none was found that exists for all sizes, and z3 finds none at small ones."""
+        if any(self.choices[i].factor is not None for i in subset):
+            return False
         step = self.under(subset)
         hypotheses = [Equation(*pair) for pair in step.constraints]
         if solution(hypotheses, [block.symbol for block in step.blocks]) is not None:
             return False
-        here = small(self.claim_under(subset))
-        return solver.ask(here.query("the choices can be met", here.hypotheses)).verdict == "unsat"
+        claim = self.claim_under(subset)
+        heres = (small(claim, SMALL), small(claim, LARGER, more=2))
+        queries = (here.query("the choices can be met", here.hypotheses) for here in heres)
+        return all(solver.ask(query).verdict == "unsat" for query in queries)
 
     def claim_under(self, subset: Subset) -> Claim:
         return claim_about(self.claim.variants, [self.under(subset)])

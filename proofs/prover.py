@@ -17,6 +17,7 @@ from ..symbolic.terms import (
     MatMul,
     MatrixExpr,
     MatrixSymbol,
+    Transpose,
     atoms,
     children,
     is_scalar,
@@ -41,7 +42,7 @@ from .kernel import (
 )
 
 STEP_LIMIT = 200
-WEIGHT_LIMIT = 4000  # a larger term is given up
+WEIGHT_LIMIT = 16_000  # a larger term is given up
 
 CLEAN = (
     "product with zero",
@@ -72,6 +73,7 @@ STRATEGIES: tuple[tuple[str, ...], ...] = (
     ("lemma", "induction over layers", "factor"),  # put proved pieces together
     (*CLEAN, *BLOCKS, *SCALARS),  # compute with blocks
     (*CLEAN, *BLOCKS, *SCALARS, *NORMS),  # and open the norms
+    (*CLEAN, *BLOCKS, *SCALARS, *EXPAND),  # or write everything out but the norms
     (*CLEAN, *BLOCKS, *SCALARS, *EXPAND, *NORMS),  # and write everything out
 )
 
@@ -158,7 +160,7 @@ def orientations(equations: Sequence[Equation]) -> Iterator[tuple[int, ...]]:
     becomes what is smaller.
     """
     needs: dict[Expr, set[Expr]] = {}  # an eliminated matrix -> those that come in its place
-    for i, equation in enumerate(equations):
+    for i, equation in sorted(enumerate(equations), key=lambda entry: len(summands(entry[1]))):
         terms = summands(equation)
         chosen = next((k for k in bare(equation) if eliminates(terms, k, needs)), None)
         if chosen is not None:
@@ -166,9 +168,16 @@ def orientations(equations: Sequence[Equation]) -> Iterator[tuple[int, ...]]:
             needs[split(terms[chosen])[1]] = set(rest)
         elif terms:
             chosen = max(range(len(terms)), key=lambda k: (weight(terms[k]), str(split(terms[k])[1])))
-        if chosen is not None:
+        if chosen is not None and not feeds_itself(terms, chosen):
             as_it_stands = chosen == 0 and equation.left == split(terms[0])[1]
             yield (i,) if as_it_stands else (i, chosen)
+
+
+def feeds_itself(terms: Sequence[MatrixExpr], k: int) -> bool:
+    """Whether a bare matrix, or its transpose, would be replaced by something that holds it."""
+    left = split(terms[k])[1]
+    inner = left.arg if isinstance(left, Transpose) else left
+    return isinstance(inner, MatrixSymbol) and any(inner in atoms(term) for i, term in enumerate(terms) if i != k)
 
 
 def bare(equation: Equation) -> Iterator[int]:

@@ -7,7 +7,7 @@ stores it.  What breaks the variant comes back one feature after the other and i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import combinations, islice
@@ -29,7 +29,7 @@ from .features import as_in_the_paper, irreducible, same_output, seems_to_hold
 
 TRIES = 80  # edited variants that are tried on numbers
 MOST_EDITS = 3  # for one feature, beside new blocks that become zero
-PROOFS = 2  # repairs that are put to the prover
+PROOFS = 3  # repairs that are put to the prover
 ZERO, ONE = Number(Fraction(0)), Number(Fraction(1))
 
 Edit = Mapping[str, Expression]  # what names become: parameters and scalars are rewritten, new blocks constrained
@@ -60,19 +60,23 @@ def repair(variant: Variant, preset: Preset, features: Sequence[str], seed: int 
 
     `features` are the options that break the variant, in the order in which they are mended.
     """
-    for edit in islice(candidates(variant, preset, features, seed), PROOFS):
-        needed = without_needless(edit, variant, preset, seed)
-        named = replace(variant, name=f"{variant.name}, repaired for {preset.name}", architecture=preset.name)
-        saved = loads(text_of(fitted(edited(named, needed), preset), needed), f"repaired-{preset.name}.toml")
+    named = replace(variant, name=f"{variant.name}, repaired for {preset.name}", architecture=preset.name)
+    for edit in islice(attempts(variant, preset, features, seed), PROOFS):
+        saved = loads(text_of(fitted(edited(named, edit), preset), edit), f"repaired-{preset.name}.toml")
         claim = claim_of([saved], paper_model(preset))
         if claim.theorem is not None and seems_to_hold(saved, preset, seed):
-            changed = (f"{name} = {show(tree)}" for name, tree in needed.items() if mentions(saved, name))
-            return Repair(saved, tuple(changed), claim)
+            there = (name for name in edit if name in saved.rewrite or name in saved.new)
+            return Repair(saved, tuple(f"{name} = {show(edit[name])}" for name in there), claim)
     return None
 
 
-def mentions(variant: Variant, name: str) -> bool:
-    return name in variant.rewrite or name in variant.new
+def attempts(variant: Variant, preset: Preset, features: Sequence[str], seed: int) -> Iterator[Edit]:
+    """Each candidate without what numbers do not miss, and whole: a proof may want more than the numbers do."""
+    for edit in candidates(variant, preset, features, seed):
+        less = without_needless(edit, edit, variant, preset, seed)
+        yield less
+        if less != edit:
+            yield edit
 
 
 # ---------------------------------------------------------------- the search
@@ -111,22 +115,21 @@ def smallest(
         if next(tries, None) is None:
             return
         if same_output(expand(base, edited(variant, {**edit, **zeros})), instance):
-            yield without_needless({**edit, **zeros}, variant, preset, seed)
+            yield without_needless({**edit, **zeros}, zeros, variant, preset, seed)
 
 
-def without_needless(edit: Edit, variant: Variant, preset: Preset, seed: int) -> Edit:
-    """What is left of an edit when everything is undone, entry by entry, that numbers do not miss.
-
-    One zero is looked for before several.
-    """
+def without_needless(edit: Edit, doubted: Collection[str], variant: Variant, preset: Preset, seed: int) -> Edit:
+    """An edit without those doubted entries that numbers do not miss; one zero is looked for before several."""
+    sure = [name for name in edit if name not in doubted]
+    zeros = [name for name in doubted if name in variant.new]
+    others = [name for name in doubted if name not in variant.new]
 
     def holds(kept: Sequence[str]) -> bool:
-        return seems_to_hold(edited(variant, {name: edit[name] for name in kept}), preset, seed)
+        return seems_to_hold(edited(variant, {name: edit[name] for name in (*sure, *kept)}), preset, seed)
 
-    others = [name for name in edit if name not in variant.new]
-    few = [others, *([*others, zero] for zero in edit if zero in variant.new)]
-    kept = irreducible(next(filter(holds, few), list(edit)), holds)
-    return {name: edit[name] for name in kept}
+    few = [others, *([*others, zero] for zero in zeros)]
+    kept = irreducible(next(filter(holds, few), [*others, *zeros]), holds)
+    return {name: tree for name, tree in edit.items() if name in sure or name in kept}
 
 
 # ---------------------------------------------------------------- the vocabulary

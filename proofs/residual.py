@@ -49,7 +49,7 @@ def sums(left: MatrixExpr, right: MatrixExpr) -> Iterator[MatrixExpr]:
     inner = arguments(here[0], there[0]) if len(here) == len(there) == 1 else None
     if inner is not None:
         yield from sums(*inner)
-    else:
+    elif here or there:
         yield total(*here, *map(negative, there))
 
 
@@ -86,7 +86,7 @@ def arguments(left: MatrixExpr, right: MatrixExpr) -> tuple[MatrixExpr, MatrixEx
     if len(factors(left)) != len(factors(right)) or len(pairs) != 1 or split(left)[0] != split(right)[0]:
         return None
     ((a, b),) = pairs
-    if type(a) is not type(b) or not isinstance(a, (Softmax, Act, HeadSum)):
+    if type(a) is not type(b) or not isinstance(a, (Softmax, Act, HeadSum)) or a.args[1:] != b.args[1:]:
         return None
     if isinstance(a, HeadSum) and isinstance(a.arg, MatMul) and isinstance(b.arg, MatMul):
         return arguments(a.arg, b.arg) or (a.arg, b.arg)

@@ -58,7 +58,7 @@ def statement(steps: Sequence[Expansion]) -> tuple[Sentence, ...]:
     whole = [formula(size) for size in whole_sizes(steps)]
     lines: list[Sentence] = [
         ("For all sizes ", *listed(sizes), " at least 1", *((", ", *listed(grown)) if grown else ()), ","),
-        *([("for which ", *listed(whole), " is whole,")] if whole else []),
+        *([("for which ", *listed(whole), " are whole," if len(whole) > 1 else " is whole,")] if whole else []),
         ("for any number of layers and heads at least 1, all parameters and all inputs,",),
     ]
     constraints = [equation(left, right) for step in steps for left, right in step.constraints]

@@ -13,14 +13,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 import z3
 
-from ..symbolic.evaluate import Array
+from ..symbolic.evaluate import Array, Values, whole
 from ..symbolic.notation import text
-from ..symbolic.terms import Expr, zero
+from ..symbolic.terms import Expr, HeadSum, zero
 from . import solver
 from .bounded import Entries, Small
 from .check import Claim, claim_about, derived
 from .choices import constrained
-from .drawing import size_names
+from .drawing import fitting, size_names
 from .goals import Goal, Proved, prove_growth
 from .kernel import Equation
 from .residual import core, sums
@@ -49,6 +49,10 @@ class Condition:
     @property
     def is_necessary(self) -> bool:
         return all(found.answer.verdict == "unsat" for found in self.necessary)
+
+    @property
+    def holds_for_one_head(self) -> bool:
+        return all(found.answer.verdict == "unsat" for found in self.necessary if found.sizes["E"] == 1)
 
 
 @dataclass(frozen=True)
@@ -115,7 +119,7 @@ def condition_of(claim: Claim, square: Proved, new: Set[Expr]) -> Condition:
     if all(found is not None for found in cores):
         equations = tuple(dict.fromkeys(e for found in cores for e in found or ()))
         own = Condition(square.goal.name, equations, False, tuple(necessity(claim, square.goal, equations, False)))
-        if own.is_necessary:
+        if own.holds_for_one_head:
             return own
     equations = tuple(Equation(found, zero(*found.shape)) for found in left)
     return Condition(square.goal.name, equations, True, tuple(necessity(claim, square.goal, equations, True)))
@@ -125,15 +129,32 @@ def condition_of(claim: Claim, square: Proved, new: Set[Expr]) -> Condition:
 
 
 def necessity(claim: Claim, goal: Goal, condition: Sequence[Equation], pointwise: bool) -> Iterator[Necessary]:
-    """Can the square hold where the condition fails?  Asked at one and at two new units.
+    """Can the square hold where the condition fails?  Asked at one and at two new units, and with two heads.
 
     Pointwise: at any one input; else at concrete inputs and old parameters, more of them while the answer is yes.
+    Two heads may cancel each other unless old parameters tell them apart: those of all heads but one are zero in turn.
     """
     for units in UNITS:
         here = with_units(claim, units)
         places: list[list[Entries]] = [[solver.matrix]] if pointwise else [list(inputs(n)) for n in INPUTS]
         answers = (solver.ask(holds_without(here, goal, condition, chosen)) for chosen in places)
         yield Necessary({**here.sizes, "E": here.heads}, first_no(answers))
+    if not pointwise and (goal.left.has(HeadSum) or goal.right.has(HeadSum)):
+        here = replace(with_units(claim, 1), heads=2)
+        places = [[only(head, old) for old in inputs(n) for head in (1, 2)] for n in INPUTS]
+        answers = (solver.ask(holds_without(here, goal, condition, chosen)) for chosen in places)
+        yield Necessary({**here.sizes, "E": here.heads}, first_no(answers))
+
+
+def only(head: int, old: Entries) -> Entries:
+    """The same entries, but zero for every old parameter of another head."""
+
+    def entries(name: str, rows: int, columns: int) -> Array:
+        found = old(name, rows, columns)
+        other = "." in name and not name.endswith(f".{head}")
+        return solver.each(lambda entry: z3.RealVal(0), found) if other else found
+
+    return entries
 
 
 def first_no(answers: Iterator[solver.Answer]) -> solver.Answer:
@@ -149,8 +170,15 @@ def with_units(claim: Claim, units: int) -> Small:
     sizes = {"s": 2, "h": 1, "p": units, "k": units, "v": units, "o": 1}
     step = claim.steps[0]
     if step.variant.grows:
-        sizes |= {"p": 1, "k": 1, "v": 1}
-    grown = {symbol.name: sizes.get(str(base), 1) + units for symbol, base in step.above.items()}
+        old = step.old.sizes.values()
+        multiples = {base for base in step.variant.grows if step.new.sizes[base].free_symbols <= set(old)}
+        sizes |= {base: units if base in multiples else 1 for base in ("p", "k", "v", *step.variant.grows)}
+    sizes = fitting(sizes, step.old.preset)
+    pairs = 2 if step.old.preset["positions"] == "rotary" else 1  # keys are turned in pairs
+    grown = {
+        symbol.name: whole(base, Values(sizes)) + units * (pairs if base == step.old.sizes["k"] else 1)
+        for symbol, base in step.above.items()
+    }
     others = dict.fromkeys(sorted(size_names(step) - set(sizes)), units)
     return Small(claim, {**sizes, **others, **grown}, 1)
 

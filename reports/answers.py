@@ -95,11 +95,11 @@ def counterexample_json(found: Counterexample) -> Json:
     new = [tables_json(blocks) for blocks in found.instance.new]
     return {
         "sizes": sizes_of(found),
-        "eps": number_json(found.instance.eps),
-        "eps_hat": number_json(found.eps_hat),
+        **{name: number_json(before) for name, (before, _) in scalars_of(found)},
+        **{f"{name}_hat": number_json(after) for name, (_, after) in scalars_of(found)},
         "parameters": tables_json(found.instance.old),
         "new": new[0] if len(new) == 1 else new,
-        "input": matrix_json(found.instance.old["I"]),
+        "input": matrix_json(input_of(found)),
         "original": matrix_json(ends.original),
         "expanded": matrix_json(ends.expanded),
         "intermediates": [
@@ -120,7 +120,7 @@ def counterexample_json(found: Counterexample) -> Json:
 def tables_json(nested: Any) -> Any:
     """A nested model or its new blocks, without the sizes that its shapes show."""
     if isinstance(nested, Mapping):
-        return {name: tables_json(entry) for name, entry in nested.items() if name != "sizes"}
+        return {name: tables_json(entry) for name, entry in nested.items() if name not in ("sizes", "scalars")}
     if isinstance(nested, (list, tuple)):
         return [tables_json(entry) for entry in nested]
     return matrix_json(nested) if isinstance(nested, np.ndarray) else nested
@@ -153,14 +153,29 @@ def number_json(entry: Any) -> Any:
 
 def sizes_of(found: Counterexample) -> Json:
     """The sizes of both models, by name."""
+    from ..proofs.drawing import first_members
+    from ..symbolic.architecture import levels
     from ..symbolic.instances import level_values
 
-    old, new = found.instance.old, found.instance.new
-    first = old["layers"][0]
-    sizes = dict(level_values(old, first, first["heads"][0]).scalars)
-    for blocks in new:
+    old, families = found.instance.old, levels(found.steps[0].old.preset)
+    chain = list(first_members(old, families))
+    sizes = dict(level_values(*chain).scalars)
+    for blocks in found.instance.new:
         sizes |= {name: value for name, value in blocks.get("sizes", {}).items() if name not in sizes}
-    return sizes | {"E": len(first["heads"]), "N": len(old["layers"])}
+    shown = {name: value for name, value in sizes.items() if name not in (*old["scalars"], "f")}
+    heads = {"E": len(chain[-2]["heads"]), **({"groups": len(chain[1]["groups"])} if "groups" in families else {})}
+    return shown | heads | {"N": len(old["layers"])}
+
+
+def scalars_of(found: Counterexample) -> Iterator[tuple[str, tuple[Any, Any]]]:
+    """The scalars of both models by name; eps is told where there is none too."""
+    yield from {"eps": (0, 0), **found.scalars}.items()
+
+
+def input_of(found: Counterexample) -> Any:
+    """The input, or the tokens that make it."""
+    old = found.instance.old
+    return old["I"] if "I" in old else old["T"]
 
 
 # ---------------------------------------------------------------- text
@@ -213,8 +228,8 @@ def open_text(answer: Answer) -> Iterator[str]:
 def counterexample_text(found: Counterexample, steps: Trace) -> Iterator[str]:
     """The numbers, without the matrices that are zero, and where the models part."""
     yield "  sizes: " + ", ".join(f"{name} = {value}" for name, value in sizes_of(found).items())
-    if found.instance.eps:
-        yield f"  eps = {found.instance.eps}, and {found.eps_hat:g} after"
+    for name, (before, after) in found.scalars.items():
+        yield f"  {name} = {entry_text(before)}, and {entry_text(after)} after"
     for where, name, array in named_matrices(found):
         yield f"  {where}{name} = {matrix_text(array)}"
     yield "  every other entry is 0"

@@ -59,7 +59,7 @@ def parser() -> Parser:
         help="what a new block may be: zero, equal, opposite, multiple, separated by commas (default: zero)",
     )
     study.add_argument("--limit", type=seed, metavar="N", help="look at no more than N sets of choices")
-    study.add_argument("--seconds", type=float, metavar="S", help="stop looking after S seconds")
+    study.add_argument("--seconds", type=seconds, metavar="S", help="stop looking after S seconds")
     study.add_argument("--resume", type=Path, metavar="FILE", help="keep what is found in FILE, and go on from there")
     study.add_argument("--smt", type=Path, metavar="DIR", help="write every query to z3 as SMT-LIB 2")
     study.add_argument("--cross-check", action="store_true", help="put every query to cvc5 too (an extra)")
@@ -78,6 +78,13 @@ def parser() -> Parser:
 def seed(text: str) -> int:
     value = int(text)
     if value < 0:
+        raise argparse.ArgumentTypeError(f"found {text}, expected a number from 0")
+    return value
+
+
+def seconds(text: str) -> float:
+    value = float(text)
+    if not value >= 0:
         raise argparse.ArgumentTypeError(f"found {text}, expected a number from 0")
     return value
 
@@ -109,7 +116,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return status
     except KeyboardInterrupt:
-        print("growproof: interrupted; nothing was written", file=sys.stderr)
+        print("growproof: interrupted; nothing unfinished was written", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
         discard_output()
@@ -173,7 +180,7 @@ def run_check(chosen: argparse.Namespace) -> int:
     from .outputs import outputs
 
     start = time.perf_counter()
-    with outputs(chosen.html, chosen.certificate) as write:
+    with outputs(chosen.html, chosen.certificate, chosen.variants) as write:
         answer = check(*chosen.variants, architecture=chosen.architecture, seed=chosen.seed)
         proved = answer.verdict == "proved"
         outcomes = experiment([claim.steps[0] for claim in answer.parts], chosen.seed) if proved else ()

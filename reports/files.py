@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -35,6 +35,17 @@ def written(path: Path) -> Iterator[list[str]]:
         raise unwritable(path, error) from None
     finally:
         Path(name).unlink(missing_ok=True)
+
+
+def distinct(files: Mapping[str, Path | None]) -> None:
+    """Files with what each is for are different ones; else one would replace another.  Raises VariantError."""
+    seen: dict[Path, str] = {}
+    for what, path in files.items():
+        place = path.resolve() if path is not None else None
+        if place in seen:
+            raise VariantError(f"{seen[place]} and {what} name one file", str(path), expected="two files")
+        if place is not None:
+            seen[place] = what
 
 
 def unwritable(path: Path, error: Exception) -> VariantError:

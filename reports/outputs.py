@@ -10,20 +10,19 @@ from pathlib import Path
 from ..proofs.certificate import certificate
 from ..proofs.check import Answer
 from ..proofs.experiment import Outcome
-from ..symbolic.errors import VariantError
-from .files import written
+from .files import distinct, written
 
 Write = Callable[[Answer, Sequence[Outcome], float, int], None]
 
 
 @contextmanager
-def outputs(html: Path | None, proof: Path | None) -> Iterator[Write]:
+def outputs(html: Path | None, proof: Path | None, variants: Sequence[str] = ()) -> Iterator[Write]:
     """Open what is asked for before the work begins; `write` fills it.
 
-    Raises VariantError where a file cannot be written, or where both are one file.
+    Raises VariantError where a file cannot be written, or is a variant's or the other's.
     """
-    if html is not None and proof is not None and html.absolute() == proof.absolute():
-        raise VariantError("--html and --certificate name one file", str(html), expected="two files")
+    sources = {f"the variant {name}": Path(name) for name in dict.fromkeys(variants)}
+    distinct({**sources, "--html": html, "--certificate": proof})
     with ExitStack() as files:
         page = files.enter_context(written(html)) if html is not None else None
         proofs = proof_file(proof, files)

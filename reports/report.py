@@ -14,6 +14,7 @@ from ..proofs.constraints import Constraints, study_of
 from ..proofs.findings import Finding, findings
 from ..proofs.lattice import Sorted
 from ..proofs.liveness import standstill
+from ..proofs.places import apart
 from ..proofs.statement import plain
 from ..symbolic.architecture import PRESETS
 from ..symbolic.notation import latex
@@ -222,6 +223,7 @@ def studied(plain: Section, found: Constraints, seed: int) -> Section:
     """With the explorer where every choice is a block at zero and no other constraint is in force."""
     zeros = all(choice.text == f"{choice.label} = 0" for choice in found.study.choices)
     zeros = zeros and not found.study.kept and not found.study.sorted.unexplored
+    zeros = zeros and apart(found.claim.steps[0]).is_as_written
     return with_study(plain, found, standstill(found.claim, seed) if zeros else None)
 
 

@@ -21,7 +21,7 @@ from ..symbolic.architecture import PARAMETERS
 from ..symbolic.expand import Expansion
 from ..symbolic.notation import latex, name_latex
 from ..symbolic.terms import MatrixExpr, ZeroMatrix, atoms, block_rows
-from .answers import final_claim, named_matrices, number_json, proved_by, sizes_of
+from .answers import final_claim, input_of, named_matrices, number_json, proved_by, sizes_of
 from .derivation import Chain, chains
 from .view import Cell, Constraint, Goal, Kind, Math, NumericRow, Picture, Section, Step, Text, Value
 from .view import Counterexample as Shown
@@ -121,17 +121,14 @@ def shown(found: Counterexample) -> Shown:
     steps = trace(found)
     first, end = steps.first_divergence, steps.values[-1]
     sizes = [(name_latex(name), str(value)) for name, value in sizes_of(found).items()]
-    if found.instance.eps:
-        sizes += [
-            (r"\varepsilon", entry_latex(found.instance.eps)),
-            (r"\hat{\varepsilon}", entry_latex(found.eps_hat)),
-        ]
+    for name, (before, after) in found.scalars.items():
+        sizes += [(name_latex(name), entry_latex(before)), (name_latex(f"{name}_hat"), entry_latex(after))]
     matrices = [(place(where) + name_latex(name), matrix_latex(array)) for where, name, array in named_matrices(found)]
     divergence: Text = () if first is None else ("The models part first at ", *placed(first), ".")
     return Shown(
         sizes=tuple(sizes),
         parameters=tuple(matrices),
-        input=matrix_latex(found.instance.old["I"]),
+        input=matrix_latex(input_of(found)),
         intermediates=tuple(
             Value(
                 place(f"{v.place}: ") + v.formula,

@@ -92,7 +92,9 @@ def choice_latex(found: Constraints, i: int) -> str:
 def open_sets(found: Constraints) -> Iterator[Text]:
     sets = found.study.sorted
     yield from ((*as_parts(chosen(found, subset)), ": neither proved nor refuted") for subset in sets.undecided)
-    yield from ((*as_parts(chosen(found, subset)), ": cannot be met") for subset in sets.unsatisfiable)
+    yield from (
+        (*as_parts(chosen(found, subset)), ": cannot be met, says z3 at small sizes") for subset in sets.unsatisfiable
+    )
     yield from (f"z3 gave up within its limits: {answer.query.name}" for answer in found.unknown)
     if sets.unexplored:
         yield "A limit was reached before every set was looked at."

@@ -5,19 +5,19 @@ from __future__ import annotations
 import json
 import time
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ..proofs import cross, solver
 from ..proofs.constraints import Constraints, constraints
-from ..proofs.lattice import Limits, Sorted
+from ..proofs.lattice import SORTS, CoverageError, Limits, Sorted, extreme, sets
 from ..symbolic.architecture import Preset
 from ..symbolic.errors import VariantError
 from ..symbolic.variant import Variant, load
-from .files import unwritable, written
+from .files import distinct, unwritable, written
 from .initialiser import constraints_json, constraints_text, second_text
 
 Say = Callable[[str], None]
@@ -59,20 +59,28 @@ def run(chosen: Namespace, say: Say) -> Found:
     if chosen.cross_check and not cross.available():
         raise VariantError("cvc5 is not installed", expected='pip install "growproof[cvc5]", or no --cross-check')
     start, variant = time.perf_counter(), load(chosen.variant)
+    distinct({"the variant": Path(chosen.variant), "--html": chosen.html, "--resume": chosen.resume})
+    if chosen.smt is not None:
+        queries(chosen.smt, ())
     preset = chosen_preset([variant], chosen.architecture)
     notes = Notes(chosen.resume, variant, preset, chosen.vocabulary)
     with ExitStack() as files:
         page = files.enter_context(written(chosen.html)) if chosen.html is not None else None
-        found = constraints(
-            variant, preset, chosen.seed, chosen.vocabulary, limits(chosen), notes.read(), notes.keeper(say)
-        )
+        try:
+            found = constraints(
+                variant, preset, chosen.seed, chosen.vocabulary, limits(chosen), notes.read(), notes.keeper(say)
+            )
+        except CoverageError as error:
+            raise VariantError(
+                "proofs and numbers contradict each other: please report this", found=str(error)
+            ) from None
         if page is not None:
             from .page import render
             from .report import study_page
 
             page.append(render(study_page(found, chosen.seed, time.perf_counter() - start)))
         if chosen.smt is not None:
-            queries(chosen.smt, found)
+            queries(chosen.smt, (answer.query for answer in found.answers))
     return Found(found, cross.second_opinions(found.answers) if chosen.cross_check else [])
 
 
@@ -84,16 +92,15 @@ def limits(chosen: Namespace) -> Limits:
     )
 
 
-def queries(folder: Path, found: Constraints) -> None:
+def queries(folder: Path, asked: Iterable[solver.Query]) -> None:
+    """Every query as a file in a folder, which is made before the work begins."""
     try:
-        solver.write((answer.query for answer in found.answers), folder)
+        solver.write(asked, folder)
     except OSError as error:
         raise unwritable(folder, error) from None
 
 
 # ---------------------------------------------------------------- notes to resume from
-
-SORTS = ("sufficient", "insufficient", "undecided", "unsatisfiable")
 
 
 @dataclass(frozen=True)
@@ -118,19 +125,20 @@ class Notes:
         """What the file holds; None where there is none.  Raises VariantError for notes on something else."""
         if self.path is None or not self.path.exists():
             return None
+        if not self.path.is_file():
+            raise VariantError("the notes cannot be read", str(self.path), found="no regular file", expected="a file")
         try:
             found = json.loads(self.path.read_text(encoding="utf-8"))
-            enough, not_enough, undecided, never = (
-                tuple(frozenset(map(int, subset)) for subset in found["sets"][sort]) for sort in SORTS
-            )
-            count = int(found["count"])
-        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            answers = {frozenset(map(index, subset)): SORTS[SORTS.index(sort)] for subset, sort in found["answers"]}
+            count = index(found["count"])
+        except (OSError, ArithmeticError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise VariantError("the notes cannot be read", str(self.path), found=str(error)) from None
         if any(found.get(key) != value for key, value in self.about.items()):
             raise VariantError(
                 "the notes are about something else", str(self.path), expected="the same variant and vocabulary"
             )
-        return Sorted(count, enough, not_enough, undecided, never)
+        groups = {sort: {s for s, answer in answers.items() if answer == sort} for sort in SORTS}
+        return replace(sets(count, {sort: extreme(sort, found) for sort, found in groups.items()}), answers=answers)
 
     def keeper(self, say: Say) -> Callable[[Sorted], None]:
         """Writes what is found into the file whenever that grows."""
@@ -139,8 +147,15 @@ class Notes:
             smallest, largest = len(found.sufficient), len(found.insufficient)
             say(f"{found.questions} sets looked at: {smallest} smallest enough, {largest} largest not enough")
             if self.path is not None:
-                sets = {sort: [sorted(subset) for subset in getattr(found, sort)] for sort in SORTS}
+                answers = [[sorted(subset), sort] for subset, sort in found.answers.items()]
                 with written(self.path) as parts:
-                    parts.append(json.dumps({**self.about, "count": found.count, "sets": sets}) + "\n")
+                    parts.append(json.dumps({**self.about, "count": found.count, "answers": answers}) + "\n")
 
         return keep
+
+
+def index(value: object) -> int:
+    """A number from 0 in notes.  Raises ValueError."""
+    if type(value) is not int or value < 0:
+        raise ValueError(f"{value!r} is no number from 0")
+    return value

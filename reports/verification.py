@@ -60,9 +60,17 @@ def read(path: Path) -> str:
         raise VariantError("the file cannot be read", str(path), found=reason, expected=expected) from None
 
 
+def without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object in which no key stands twice.  Raises ValueError."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key stands twice in one object")
+    return found
+
+
 def verified(text: str, path: Path) -> Verified:
     try:
-        found = json.loads(text)
+        found = json.loads(text, object_pairs_hook=without_doubles)
     except (ValueError, RecursionError) as error:
         line = getattr(error, "lineno", None)
         column = getattr(error, "colno", None)

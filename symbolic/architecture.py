@@ -120,6 +120,7 @@ def names_of(*scopes: str) -> tuple[str, ...]:
     """The parameters of some scopes in any architecture."""
     return tuple(parameter.name for parameter in PARAMETERS if parameter.scope in scopes)
 
+
 SIZES = ("s", "h", "p", "k", "v", "o")
 SCOPES = ("model", "layer", "group", "head")  # from the widest to the narrowest
 FAMILIES = LAYERS, GROUPS, HEADS = "layers", "groups", "heads"  # of the old model

@@ -29,6 +29,7 @@ from .terms import (
     transposed,
     zero,
 )
+from .terms import shape as sides
 
 Shape = tuple[Expr, Expr]
 
@@ -116,11 +117,11 @@ def elaborate(expression: Expression, scope: Scope, shape: Shape | None) -> Expr
 def shape_of(expression: Expression, scope: Scope) -> Shape | None:
     """The shape that an expression has by itself; None for a scalar, and for a bare 0."""
     term = _term(expression, scope, None)
-    return None if is_scalar(term) else term.shape
+    return None if is_scalar(term) else sides(term)
 
 
 def _fits(term: Expr, shape: Shape) -> bool:
-    return same_size(term.rows, shape[0]) and same_size(term.cols, shape[1])
+    return all(map(same_size, sides(term), shape))
 
 
 def _shape(shape: Shape) -> str:
@@ -128,7 +129,7 @@ def _shape(shape: Shape) -> str:
 
 
 def _shown(term: Expr) -> str:
-    return "a scalar" if is_scalar(term) else _shape(term.shape)
+    return "a scalar" if is_scalar(term) else _shape(sides(term))
 
 
 def _term(expression: Expression, scope: Scope, shape: Shape | None) -> Expr:
@@ -205,9 +206,9 @@ def _bounded(node: Expression, term: Expr, scope: Scope) -> Expr:
 def _sized(left: Expr, right: Expr) -> tuple[Expr, Expr]:
     """A bare 0 next to a matrix takes its shape."""
     if is_scalar(left) and left == 0 and not is_scalar(right):
-        return zero(*right.shape), right
+        return zero(*sides(right)), right
     if is_scalar(right) and right == 0 and not is_scalar(left):
-        return left, zero(*left.shape)
+        return left, zero(*sides(left))
     return left, right
 
 
@@ -220,8 +221,8 @@ def _blocks(node: Expression, rows: Sequence[Sequence[Expression]], scope: Scope
     """A matrix of blocks; a bare 0 takes its height from its row and its width from its column."""
     _few_blocks(node, len(rows) * len(rows[0]))
     grid = [[_term(cell, scope, None) for cell in row] for row in rows]
-    heights = [_common(row, lambda block: block.rows) for row in grid]
-    widths = [_common(column, lambda block: block.cols) for column in zip(*grid, strict=True)]
+    heights = [_common(row, lambda block: sides(block)[0]) for row in grid]
+    widths = [_common(column, lambda block: sides(block)[1]) for column in zip(*grid, strict=True)]
     if shape is not None:
         heights, widths = _completed(heights, shape[0]), _completed(widths, shape[1])
     for i, row in enumerate(grid):
@@ -279,8 +280,8 @@ def _call(node: syntax.Call, scope: Scope) -> Expr:
     if node.function == "blockdiag":
         _few_blocks(node, len(arguments) ** 2)
     if node.function == "kron":
-        for sides in zip(*(argument.shape for argument in arguments), strict=True):
-            _bounded(node, prod(sides), scope)
+        for lengths in zip(*map(sides, arguments), strict=True):
+            _bounded(node, prod(lengths), scope)
     return _CONSTRUCTORS[node.function](scope, *arguments)
 
 

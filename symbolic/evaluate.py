@@ -115,8 +115,12 @@ def evaluate(term: Expr, values: Values, arithmetic: Arithmetic) -> Array:
 
     def turned(A: Array, frequencies: Array, layout: str) -> Array:
         l = len(frequencies)
-        first, second = (slice(0, 2 * l, 2), slice(1, 2 * l, 2)) if layout == "interleaved" else (slice(l), slice(l, 2 * l))
-        angles = np.array([[number(Integer(i)) * f for f in frequencies] for i in range(len(A))], dtype=arithmetic.dtype)
+        first, second = (
+            (slice(0, 2 * l, 2), slice(1, 2 * l, 2)) if layout == "interleaved" else (slice(l), slice(l, 2 * l))
+        )
+        angles = np.array(
+            [[number(Integer(i)) * f for f in frequencies] for i in range(len(A))], dtype=arithmetic.dtype
+        )
         cos, sin = arithmetic.turn(angles)
         result = A.copy()
         result[:, first] = A[:, first] * cos - A[:, second] * sin

@@ -92,7 +92,9 @@ class _Growing:
     def members(self, heads: Heads, families: Path, outer: Values, old: Nested, new: Nested) -> list[Nested]:
         """Every member of the outermost family of some heads."""
         pairs = zip_longest(old.get(families[0], ()), new.get(families[0], ()), fillvalue={})
-        values = [(outer.with_(level_values(before)).with_(level_values(after)), before, after) for before, after in pairs]
+        values = [
+            (outer.with_(level_values(before)).with_(level_values(after)), before, after) for before, after in pairs
+        ]
         return [self.member(heads, families, *one) for one in values]
 
     def member(self, heads: Heads, families: Path, values: Values, old: Nested, new: Nested) -> Nested:

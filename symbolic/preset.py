@@ -56,6 +56,8 @@ class Preset:
         for option, value in self.given:
             if option not in OPTIONS or value not in OPTIONS[option]:
                 raise ValueError(f"{self.name}: found {option} = {value!r}, expected one of {OPTIONS.get(option, ())}")
+        if self["parallel"] and self["placement"] != "pre":
+            raise ValueError(f"{self.name}: found parallel with placement = {self['placement']!r}, expected 'pre'")
 
     def __getitem__(self, option: str) -> Any:
         """The value of an option."""
@@ -87,7 +89,21 @@ def loaded(path: Path) -> Preset:
 
 
 FOLDER = Path(__file__).with_name("architectures")
-ORDER = ("paper", "paper-eps", "gpt2", "opt", "llama", "mistral", "qwen3", "gemma", "t5", "bert", "vit", "gptj", "mixtral")
+ORDER = (
+    "paper",
+    "paper-eps",
+    "gpt2",
+    "opt",
+    "llama",
+    "mistral",
+    "qwen3",
+    "gemma",
+    "t5",
+    "bert",
+    "vit",
+    "gptj",
+    "mixtral",
+)
 PRESETS: Mapping[str, Preset] = {
     name: loaded(FOLDER / f"{name}.toml") for name in ORDER if (FOLDER / f"{name}.toml").exists()
 }

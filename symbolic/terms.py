@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import pairwise
 
-from sympy import Expr, MatrixSymbol, Mul, S, Symbol, Tuple, expand, sympify
+from sympy import Add, Expr, MatrixSymbol, Mul, Pow, S, Symbol, Tuple, expand, sympify
 from sympy.core.symbol import Str
 from sympy.matrices.expressions import (
     BlockMatrix,
@@ -66,8 +66,11 @@ def _equal_polynomials(left: Expr, right: Expr) -> bool:
 
 @lru_cache(maxsize=65536)
 def shape(term: MatrixExpr) -> tuple[Expr, Expr]:
-    """(rows, columns) of a term, which sympy works out from its parts every time."""
-    return term.shape
+    """(rows, columns) of a term, which sympy works out from all of its parts every time."""
+    if not isinstance(term, BlockMatrix):
+        return term.shape
+    rows = block_rows(term)
+    return Add(*(shape(row[0])[0] for row in rows)), Add(*(shape(block)[1] for block in rows[0]))
 
 
 def shape_text(term: MatrixExpr) -> str:
@@ -207,7 +210,15 @@ def blocks(rows: Sequence[Sequence[MatrixExpr]]) -> MatrixExpr:
                 )
     if len(rows) == len(rows[0]) == 1:
         return rows[0][0]
-    return one(BlockMatrix([list(row) for row in rows]))
+    return one(Grid([list(row) for row in rows]))
+
+
+class Grid(BlockMatrix):
+    """A block matrix that works out its shape once; sympy does so twice for every block, in every block around it."""
+
+    @property
+    def shape(self) -> tuple[Expr, Expr]:
+        return shape(self)
 
 
 @lru_cache(maxsize=16384)
@@ -555,6 +566,17 @@ def families(term: Expr) -> frozenset[str]:
     return frozenset(node.family for node in term.atoms(HeadSum, Stack))
 
 
+def is_number(scalar: Expr) -> bool:
+    """Whether a scalar has a value for all sizes: free of matrices, and it divides by sizes, or by what is never 0.
+
+    A difference of sizes that is divided by is taken not to be 0, as the variant format makes sure.
+    """
+    if scalar.has(MatrixSymbol, S.NaN, S.ComplexInfinity, S.Infinity, S.NegativeInfinity):
+        return False
+    divisors = (power.base for power in scalar.atoms(Pow) if not power.exp.is_nonnegative)
+    return all(base.is_nonzero or all(symbol.is_integer for symbol in base.free_symbols) for base in divisors)
+
+
 LEAVES = (MatrixSymbol, ZeroMatrix, OneMatrix, Identity, Frequencies)
 COMPOUND = (BlockMatrix, MatMul, MatAdd, Transpose, *NODES)
 
@@ -564,8 +586,8 @@ def well_formed(term: Expr) -> bool:
     """Whether the constructors make this very term of its parts, and its sizes and scalars are free of matrices."""
     if not isinstance(term, (*LEAVES, *COMPOUND)):
         return False
-    scalars = [part for part in (*term.args, *term.shape) if isinstance(part, Expr) and not part.is_Matrix]
-    if any(scalar.has(MatrixSymbol) for scalar in scalars):
+    scalars = [part for part in (*term.args, *shape(term)) if isinstance(part, Expr) and not part.is_Matrix]
+    if not all(map(is_number, scalars)):
         return False
     if isinstance(term, Stack):
         return all(map(well_formed, (term.arg, term.body, *term.inserted)))

@@ -1,9 +1,16 @@
-"""`--no-skips`: what cannot run is a failure, for `make test-extras`, where everything is installed."""
+"""`--no-skips`: what cannot run is a failure, for `make test-extras`, where everything is installed.
+
+Examples are the same in every run, and none fails for being slow on a busy machine.
+"""
 
 from collections.abc import Generator
 from typing import TypeVar
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("same", deadline=None, derandomize=True)
+settings.load_profile("same")
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 Reports = Generator[None, pytest.TestReport, pytest.TestReport]

@@ -345,7 +345,7 @@ def test_ctrl_c_during_the_report_leaves_no_file_and_no_traceback(process, tmp_p
     started.send_signal(signal.SIGINT)
     out, err = started.communicate(timeout=60)
     assert (started.returncode, out) == (130, "")
-    assert err == "growproof: interrupted; nothing was written\n"
+    assert err == "growproof: interrupted; nothing unfinished was written\n"
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
     assert report.read_text(encoding="utf-8") == "the report of before"
 

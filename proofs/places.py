@@ -1,0 +1,119 @@
+"""Where a new block stands: a grown parameter is trained entry by entry, whatever its entries were equal to.
+
+A block that occurs twice is two places, which part when they learn differently; so is an old parameter that is copied,
+and a 0 that a rewrite writes is a place too.  `apart` gives every place a block of its own, with equations that say
+what it starts as.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from ..symbolic.architecture import Heads, Layer, parameters
+from ..symbolic.expand import Block, Expansion, Key
+from ..symbolic.terms import (
+    BlockMatrix,
+    Expr,
+    MatrixExpr,
+    MatrixSymbol,
+    Path,
+    ZeroMatrix,
+    block_rows,
+    blocks,
+    matrix,
+    path_of,
+    product,
+    zero,
+)
+from .kernel import split
+
+
+@dataclass(frozen=True)
+class Apart:
+    """An expansion in which every place is a block of its own, and the places of each block that the file names."""
+
+    step: Expansion
+    places: Mapping[str, tuple[str, ...]]
+
+    @property
+    def is_as_written(self) -> bool:
+        """Whether every block stands in one place, and nothing else does."""
+        return all(found == (name,) for name, found in self.places.items()) and len(self.step.blocks) == len(
+            {(block.name, block.owner) for block in self.step.blocks if block.name in self.places}
+        )
+
+
+def apart(step: Expansion) -> Apart:
+    """The expansion with a block for every place."""
+    return _Places(step).result()
+
+
+class _Places:
+    """The places met so far, while the parameters are gone through."""
+
+    def __init__(self, step: Expansion) -> None:
+        self.step = step
+        self.new = {block.symbol: block.name for block in step.blocks}
+        self.zeros = {left for left, right in step.constraints if left in self.new and isinstance(right, ZeroMatrix)}
+        self.seen: set[Expr] = set()
+        self.own: dict[str, list[str]] = {block.name: [] for block in step.blocks}
+        self.more: list[Block] = []
+        self.ties: list[tuple[MatrixExpr, MatrixExpr]] = []
+
+    def result(self) -> Apart:
+        new = self.step.new
+        model = replace(
+            new,
+            weights=self.weights(new.weights, (), ()),
+            layer=self.layer(new.layer),
+            inserted=tuple(map(self.layer, new.inserted)),
+        )
+        used = {name: tuple(dict.fromkeys(found)) or (name,) for name, found in self.own.items()}
+        step = replace(
+            self.step,
+            new=model,
+            blocks=(*self.step.blocks, *self.more),
+            constraints=(*self.step.constraints, *self.ties),
+            constraint_sources=(),
+        )
+        return Apart(step, used)
+
+    def layer(self, layer: Layer) -> Layer:
+        heads = tuple(self.heads(layer, one) for one in layer.heads)
+        return replace(layer, weights=self.weights(layer.weights, (layer.label,), layer.path), heads=heads)
+
+    def heads(self, layer: Layer, heads: Heads) -> Heads:
+        return replace(heads, weights=self.weights(heads.weights, (layer.label, heads.label), heads.path))
+
+    def weights(self, terms: Mapping[str, MatrixExpr], owner: Key, path: Path) -> dict[str, MatrixExpr]:
+        return {name: self.placed(name, term, owner, path) for name, term in terms.items()}
+
+    def placed(self, name: str, term: MatrixExpr, owner: Key, path: Path) -> MatrixExpr:
+        """The term with a symbol of its own in every cell that is a 0, a block or an old parameter met before."""
+        if isinstance(term, BlockMatrix):
+            rows = block_rows(term)
+            return blocks([[self.placed(name, cell, owner, path) for cell in row] for row in rows])
+        factor, inner = split(term)
+        if isinstance(inner, ZeroMatrix):
+            return self.another(name, inner, owner, path, zero(*inner.shape))
+        if not isinstance(inner, MatrixSymbol):
+            return term
+        if inner in self.new and path_of(inner) == path and inner not in self.seen:
+            self.seen.add(inner)
+            self.own[self.new[inner]].append(self.new[inner])
+            return term
+        if inner not in self.new and inner not in self.seen:
+            self.seen.add(inner)
+            return term
+        start = zero(*inner.shape) if inner in self.zeros else inner
+        return product(factor, self.another(name, inner, owner, path, start))
+
+    def another(self, name: str, inner: MatrixExpr, owner: Key, path: Path, start: MatrixExpr) -> MatrixSymbol:
+        """A block for one more place in a parameter, which starts as something else."""
+        symbol = matrix(f"{name}~{len(self.more)}", inner.rows, inner.cols, path)
+        self.more.append(Block(symbol.name, parameters(self.step.old.preset)[name].scope, owner, symbol))
+        self.ties.append((symbol, start))
+        if inner in self.new:
+            self.own[self.new[inner]].append(symbol.name)
+        return symbol
