@@ -19,8 +19,8 @@ from ..symbolic.architecture import FAMILIES
 from ..symbolic.evaluate import Array
 from ..symbolic.expand import Expansion
 from ..symbolic.instances import Nested, grown
-from .drawing import FLOATS, GENERIC, Profile, drawn_blocks, drawn_model, profiles, satisfied
 from .comparison import compared
+from .drawing import FLOATS, GENERIC, Profile, drawn_blocks, drawn_model, profiles, satisfied
 from .exactly import fractions, grown_exactly, holds_exactly, is_rounded
 
 CLEARLY = 1e3  # a difference counts from so many times its rounding bound

@@ -343,7 +343,7 @@ def block_scalar(context: Context, term: Expr, argument: tuple[int, ...]) -> Exp
 
 
 def block_sum(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | None:
-    """[A B] + [C D]  =  [A+C  B+D]        for blocks of equal sizes; a 1 1, and A 1 with 1s on the right, are cut to fit"""
+    """[A B] + [C D]  =  [A+C  B+D]        for blocks of equal sizes; A 1, ending in ones, is cut to fit"""
     if not isinstance(term, MatAdd) or not any(isinstance(part, BlockMatrix) for part in term.args):
         return None
     whole = next(block_rows(part) for part in term.args if isinstance(part, BlockMatrix))
@@ -406,17 +406,14 @@ def block_rope(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr 
         return None
     if isinstance(term.arg, ZeroMatrix):
         return term.arg
-    grid, pairs = block_rows(term.arg), term.table.cols
-    width = grid[0][0].cols
-    if len(grid[0]) == 1:
+    (first, *others), *below = block_rows(term.arg)
+    if below or not others:
         return None
-    rest = [blocks([row[1:]]) for row in grid]
-    if (width - 2 * pairs).is_nonnegative:
-        return blocks([[Rope(row[0], term.table), *row[1:]] for row in grid])
-    tables = cut_table(term.table, width / 2)
-    if tables is None:
-        return None
-    return blocks([[Rope(row[0], tables[0]), Rope(b, tables[1])] for row, b in zip(grid, rest, strict=True)])
+    rest, turned = blocks([others]), 2 * term.table.cols
+    if (first.cols - turned).is_nonnegative:
+        return blocks([[Rope(first, term.table), *others]])
+    tables = cut_table(term.table, first.cols / 2) if same_size(term.arg.cols, turned) else None
+    return None if tables is None else blocks([[Rope(first, tables[0]), Rope(rest, tables[1])]])
 
 
 def cut_table(table: MatrixExpr, pairs: Expr) -> tuple[MatrixExpr, MatrixExpr] | None:

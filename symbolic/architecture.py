@@ -6,13 +6,14 @@ alike.  With no option given it is equations 1-5 of arXiv:2308.06103; what an op
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 
 from sympy import S, Symbol, sqrt
 
-from .preset import PRESETS, Preset
+from .preset import PRESETS as PRESETS
+from .preset import Preset as Preset
 from .terms import (
     Act,
     Expr,
@@ -304,7 +305,7 @@ Sublayer = Callable[[MatrixExpr, Layer, Transformer], MatrixExpr]
 
 
 def written(X: MatrixExpr, piece: str, layer: Layer, model: Transformer) -> MatrixExpr:
-    """What a sublayer adds to the stream: f(Norm(X)), Norm(f(X)), Norm(f(Norm(X))), or f(X) where the norm comes after."""
+    """What a sublayer adds to the stream: f(Norm(X)), Norm(f(X)), Norm(f(Norm(X))), or f(X) in post-norm."""
     name, f = PIECES[piece]
     placement = model.preset["placement"]
     before = norm(X, norm_name(name, model), layer.weights, model) if placement in ("pre", "sandwich") else X

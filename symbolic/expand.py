@@ -22,8 +22,8 @@ from .architecture import (
 from .elaborate import Scope, elaborate, shape_of
 from .errors import VariantError
 from .notation import instance
-from .syntax import Expression, Name, error_at, names, nearest
 from .preset import UNMODELLED
+from .syntax import Expression, Name, error_at, names, nearest
 from .terms import Expr, MatrixExpr, MatrixSymbol, Path, Symbol, canonical, matrix, same_size, size, zero
 from .variant import SIZES, Added, Constraint, Variant
 
