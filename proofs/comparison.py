@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from ..numeric import agreement
@@ -27,9 +28,13 @@ def compared(
     return agreement.difference(tables(old), tables(new), Architecture.from_options(preset.options), dtype)
 
 
+rounded = lru_cache(maxsize=4096)(float)  # an exact number, to the nearest one
+
+
 def tables(model: Nested) -> Nested:
     """A model as the numeric package reads it: scalars and fixed sizes among its tables."""
-    scalars = {name: float(number) for name, number in model["scalars"].items()}
+    scalars = {name: rounded(number) for name, number in model["scalars"].items()}
     fixed: Mapping[str, int] = model.get("sizes", {})
     own = {"rope_dim": fixed["r"]} if "r" in fixed else {}
+    own |= {"top_k": int(model["scalars"]["top_k"])} if "top_k" in model["scalars"] else {}
     return {**{name: entry for name, entry in model.items() if name not in ("scalars", "sizes")}, **scalars, **own}

@@ -11,6 +11,7 @@ import numpy as np
 from sympy import Integer, Matrix, Rational, S, ilcm
 
 from ..symbolic.architecture import (
+    EXPERTS,
     GROUPS,
     HEADS,
     LAYERS,
@@ -101,10 +102,11 @@ def fitting(sizes: Mapping[str, int], preset: Preset) -> dict[str, int]:
     found = dict(sizes)
     if preset["norm"] == "layer":
         found["h"] += 2
-    if preset["positions"] == "rotary":
-        found |= (
-            {"r": 2, "q": found["k"], "k": 2 + found["k"]} if preset["rope_part"] == "part" else {"k": 2 * found["k"]}
-        )
+    if preset["experts"]:
+        found["n"] = 2
+    if preset["positions"] == "rotary":  # the first pair turns alike at every k, the second does not
+        part = {"r": 4, "q": found["k"], "k": 4 + found["k"]}
+        found |= part if preset["rope_part"] == "part" else {"k": 2 + 2 * found["k"]}
     return found
 
 
@@ -121,8 +123,9 @@ def drawn_model(preset: Preset, profile: Profile, entries: Draw, numbers: Mappin
     values = Values({**sizes, **numbers})
     scalars = {n: exact(default_scalar(n, preset, symbols), values) for n in SCALARS if has_scalar(n, preset)}
     scalars = {name: number for name, number in scalars.items() if name != "scale" or preset["scale"] == "constant"}
-    counts = {LAYERS: profile.layers, GROUPS: profile.heads, HEADS: profile.heads}
-    own = {"sizes": {name: sizes[name] for name in ("r", "q")}} if "r" in sizes else {}
+    counts = {LAYERS: profile.layers, GROUPS: profile.heads, HEADS: profile.heads, EXPERTS: sizes.get("n", 0)}
+    scalars |= {"top_k": S.One} if "n" in sizes else {}
+    own = {"sizes": {name: sizes[name] for name in ("r", "q") if name in sizes}}
     return {**tree("model", levels(preset), counts, table), "scalars": scalars, **own}
 
 
@@ -132,7 +135,9 @@ def tree(scope: str, families: Sequence[str], counts: Mapping[str, int], table: 
         return table(scope)
     family, *within = families
     members = [tree(family.removesuffix("s"), within, counts, table) for _ in range(counts[family])]
-    return {**table(scope), family: members}
+    mixed = scope == "layer" and counts[EXPERTS]
+    experts = {EXPERTS: [table("expert") for _ in range(counts[EXPERTS])]} if mixed else {}
+    return {**table(scope), family: members, **experts}
 
 
 def drawn_blocks(
@@ -167,12 +172,13 @@ def unconstrained_blocks(
             return filled(scope, False)
         family, *within = families
         members = [like(family.removesuffix("s"), within, one) for one in old[family]]
-        return {**filled(scope, False), family: members}
+        experts = {EXPERTS: [filled("expert", False) for _ in old[EXPERTS]]} if EXPERTS in old else {}
+        return {**filled(scope, False), family: members, **experts}
 
     families = levels(step.old.preset)
     new = like("model", families, model)
     if step.variant.added_layer is not None:
-        counts = {GROUPS: profile.heads, HEADS: profile.heads}
+        counts = {GROUPS: profile.heads, HEADS: profile.heads, EXPERTS: sizes.get("n", 0)}
         layer = tree("layer", families[1:], counts, lambda scope: filled(scope, True))
         new["added_layer"] = {**layer, "position": int(rng.integers(0, len(model["layers"]) + 1))}
     return new
@@ -184,6 +190,8 @@ def first_members(model: Nested, families: Sequence[str]) -> Iterator[Nested]:
     for family in families:
         model = model[family][0]
         yield model
+        if EXPERTS in model:
+            yield model[EXPERTS][0]
 
 
 def owned(step: Expansion, scope: str, added: bool) -> Iterator[Block]:
@@ -203,15 +211,24 @@ def instances(
 ) -> Iterator[tuple[list[Nested], Values]]:
     """Every instance of a place: the tables of new blocks that are in reach there, and the values in force."""
     scope, added = place
-    depth = 0 if scope == "model" else 1 + [family.removesuffix("s") for family in families].index(scope)
     chains = [[(model, new)]]
-    for family in families[:depth]:
+    for family in chain_to(scope, families):
         if family == LAYERS and added:
             chains = [[*chain, ({}, new["added_layer"])] for chain in chains]
         else:
             chains = [[*chain, pair] for chain in chains for pair in members(chain[-1], family)]
     for chain in chains:
         yield [own for _, own in chain], level_values(*(level for pair in chain for level in pair))
+
+
+def chain_to(scope: str, families: Sequence[str]) -> tuple[str, ...]:
+    """The families through which one comes from the model to a scope."""
+    scopes = [family.removesuffix("s") for family in families]
+    return (
+        (LAYERS, EXPERTS)
+        if scope == "expert"
+        else tuple(families[: 1 + scopes.index(scope)] if scope != "model" else ())
+    )
 
 
 def members(pair: tuple[Nested, Nested], family: str) -> Iterator[tuple[Nested, Nested]]:

@@ -17,17 +17,19 @@ from ..numeric.architecture import output
 from ..numeric.options import Architecture
 from ..symbolic.architecture import paper_model
 from ..symbolic.errors import VariantError
+from ..symbolic.evaluate import Array
 from ..symbolic.expand import Expansion, expand
 from ..symbolic.preset import OPTIONS, Preset
 from ..symbolic.variant import Variant
 from .check import claim_of
 from .comparison import tables
-from .counterexample import Instance, drawn, expanded
-from .drawing import GENERIC
+from .counterexample import Instance, expanded
+from .drawing import GENERIC, drawn_blocks, drawn_model
 
 T = TypeVar("T")
 PROOFS = 3  # so many sets of options are put to the prover
-CLOSE = 1e-7
+CLOSE = 1e-7  # relative
+PROFILE = replace(GENERIC, sizes={**GENERIC.sizes, "p": 4})  # so wide that some unit is alive
 MOST_MORE = 2  # options beside those that break the variant on their own
 
 WORDS: Mapping[str, Mapping[Any, str]] = {
@@ -104,8 +106,20 @@ def seems_to_hold(variant: Variant, preset: Preset, seed: int = 0) -> bool:
         step = expand(paper_model(preset), variant)
     except VariantError:
         return False
-    instance = drawn([step], GENERIC, np.random.default_rng(seed))
+    instance = random_instance(step, seed)
     return instance is None or same_output(step, instance)
+
+
+def random_instance(step: Expansion, seed: int) -> Instance | None:
+    """A model and new blocks with normal entries, which hide no change; None where no blocks are found."""
+    rng = np.random.default_rng(seed)
+
+    def entries(rows: int, columns: int) -> Array:
+        return rng.standard_normal((rows, columns))
+
+    old = drawn_model(step.old.preset, PROFILE, entries)
+    new = drawn_blocks(step, old, PROFILE, entries, rng)
+    return None if new is None else Instance(old, (new,))
 
 
 def same_output(step: Expansion, instance: Instance) -> bool:

@@ -299,7 +299,10 @@ def perturbed(step: Expansion, name: str) -> Transformer:
         return replace(family, weights=weights(family.weights))
 
     def layer(one: Layer) -> Layer:
-        return replace(one, weights=weights(one.weights), heads=tuple(heads(family) for family in one.heads))
+        mixed = one.experts
+        mixed = None if mixed is None else replace(mixed, weights=weights(mixed.weights))
+        own = tuple(heads(family) for family in one.heads)
+        return replace(one, weights=weights(one.weights), heads=own, experts=mixed)
 
     new = step.new
     return replace(new, weights=weights(new.weights), layer=layer(new.layer), inserted=tuple(map(layer, new.inserted)))

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from ..symbolic.architecture import Heads, Layer, parameters
+from ..symbolic.architecture import EXPERTS, Heads, Layer, parameters
 from ..symbolic.expand import Block, Expansion, Key
 from ..symbolic.terms import (
     BlockMatrix,
@@ -81,7 +81,11 @@ class _Places:
 
     def layer(self, layer: Layer) -> Layer:
         heads = tuple(self.heads(layer, one) for one in layer.heads)
-        return replace(layer, weights=self.weights(layer.weights, (layer.label,), layer.path), heads=heads)
+        experts = layer.experts
+        if experts is not None:
+            experts = replace(experts, weights=self.weights(experts.weights, (layer.label, EXPERTS), experts.path))
+        own = self.weights(layer.weights, (layer.label,), layer.path)
+        return replace(layer, weights=own, heads=heads, experts=experts)
 
     def heads(self, layer: Layer, heads: Heads) -> Heads:
         return replace(heads, weights=self.weights(heads.weights, (layer.label, heads.label), heads.path))

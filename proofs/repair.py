@@ -12,8 +12,6 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import combinations, islice
 
-import numpy as np
-
 from ..symbolic.architecture import PARAMETERS, has_scalar, paper_model, parameters
 from ..symbolic.errors import NOWHERE, VariantError
 from ..symbolic.expand import expand
@@ -23,9 +21,7 @@ from ..symbolic.variant import PARAMETERS as PARAMETER_NAMES
 from ..symbolic.variant import Constraint, Variant, loads
 from ..symbolic.writing import fitted, replaced, text_of
 from .check import Claim, claim_of
-from .counterexample import drawn
-from .drawing import GENERIC
-from .features import as_in_the_paper, irreducible, same_output, seems_to_hold
+from .features import as_in_the_paper, irreducible, random_instance, same_output, seems_to_hold
 
 TRIES = 80  # edited variants that are tried on numbers
 MOST_EDITS = 3  # for one feature, beside new blocks that become zero
@@ -105,7 +101,7 @@ def smallest(
     zeros = dict.fromkeys(free_blocks(variant, preset), ZERO)
     pool, base = list(edits(variant, preset, factors)), paper_model(preset)
     try:
-        instance = drawn([expand(base, edited(variant, zeros))], GENERIC, np.random.default_rng(seed))
+        instance = random_instance(expand(base, edited(variant, zeros)), seed)
     except VariantError:  # it does not fit the architecture with some options as in the paper
         return
     for chosen in (chosen for count in range(MOST_EDITS + 1) for chosen in combinations(pool, count)):

@@ -29,7 +29,7 @@ from ..symbolic.architecture import (
 )
 from ..symbolic.evaluate import Arithmetic, Array, Values, evaluate, exact
 from ..symbolic.floats import ACTIVATIONS, float_arithmetic
-from ..symbolic.instances import Nested, grown, level_values
+from ..symbolic.instances import Nested, expert_values, grown, level_values
 from ..symbolic.notation import latex
 from ..symbolic.preset import Preset
 from ..symbolic.terms import (
@@ -150,7 +150,7 @@ def members(level: Nested, families: Sequence[str], outer: Values, model: Transf
     own = level_values(level)
     if families:
         found = [members(one, families[1:], outer.with_(own), model) for one in level[families[0]]]
-        return own.with_(Values(members={families[0]: found}))
+        return own.with_(Values(members={families[0]: found, **expert_values(level)}))
     factor = default_scalar("scale", model.preset, model.sizes)
     return own.with_(Values({"scale": level.get("scale", exact(factor, outer.with_(own)))}))
 

@@ -14,6 +14,7 @@ from ..proofs.experiment import Outcome
 from ..proofs.liveness import Liveness
 from ..proofs.statement import assumptions, plain, statement
 from ..proofs.trace import Trace, trace
+from ..symbolic.architecture import FAMILIES, LAYERS
 from ..symbolic.notation import latex, text
 from .derivation import chains
 
@@ -163,7 +164,8 @@ def sizes_of(found: Counterexample) -> Json:
     for blocks in found.instance.new:
         sizes |= {name: value for name, value in blocks.get("sizes", {}).items() if name not in sizes}
     shown = {name: value for name, value in sizes.items() if name not in (*old["scalars"], "f")}
-    heads = {"E": len(chain[-2]["heads"]), **({"groups": len(chain[1]["groups"])} if "groups" in families else {})}
+    heads = {"E": len(next(one["heads"] for one in reversed(chain) if "heads" in one))}
+    heads |= {"groups": len(chain[1]["groups"])} if "groups" in families else {}
     return shown | heads | {"N": len(old["layers"])}
 
 
@@ -229,7 +231,7 @@ def counterexample_text(found: Counterexample, steps: Trace) -> Iterator[str]:
     """The numbers, without the matrices that are zero, and where the models part."""
     yield "  sizes: " + ", ".join(f"{name} = {value}" for name, value in sizes_of(found).items())
     for name, (before, after) in found.scalars.items():
-        yield f"  {name} = {entry_text(before)}, and {entry_text(after)} after"
+        yield f"  {name} = {entry_text(before)}" + (f", and {entry_text(after)} after" if after != before else "")
     for where, name, array in named_matrices(found):
         yield f"  {where}{name} = {matrix_text(array)}"
     yield "  every other entry is 0"
@@ -252,13 +254,13 @@ def tables(where: str, nested: Mapping[str, Any]) -> Iterator[tuple[str, str, An
     for name, entry in nested.items():
         if isinstance(entry, np.ndarray) and entry.any():
             yield where, name, entry
-    layers = [(f"layer {n}", layer) for n, layer in enumerate(nested.get("layers", ()), 1)]
     if "added_layer" in nested:
-        layers.append((f"new layer {nested['added_layer']['position'] + 1}", nested["added_layer"]))
-    for label, layer in layers:
-        yield from tables(f"{where}{label}: ", layer)
-    for e, head in enumerate(nested.get("heads", ()), 1):
-        yield from tables(f"{where.removesuffix(': ')}, head {e}: ", head)
+        added = nested["added_layer"]
+        yield from tables(f"{where}new layer {added['position'] + 1}: ", added)
+    for family in FAMILIES:
+        before = where.removesuffix(": ") + ", " if where.endswith(": ") and family != LAYERS else where
+        for i, member in enumerate(nested.get(family, ()), 1):
+            yield from tables(f"{before}{family.removesuffix('s')} {i}: ", member)
 
 
 def matrix_text(array: Any) -> str:

@@ -14,7 +14,8 @@ from markupsafe import Markup
 from ..proofs.check import preset_named
 from ..proofs.experiment import Outcome
 from ..proofs.matrix import Cell, Matrix, matrix
-from ..symbolic.architecture import PRESETS
+from ..symbolic.architecture import PRESETS, paper_model
+from ..symbolic.expand import expand
 from ..symbolic.variant import load
 from .answers import counterexample_json
 from .files import unwritable, written
@@ -39,10 +40,13 @@ SHAPES = {"proved": "✓", "refuted": "✗", "undecided": "?", "not-applicable":
 def run(chosen: argparse.Namespace, say: Say) -> Matrix:
     """Find the matrix that the arguments ask for, and write the files that they name.
 
-    Raises VariantError for unknown names, and for places that cannot be written, before the work begins.
+    Raises VariantError for unknown names, for a variant that does not fit the architecture that it names itself, and
+    for places that cannot be written, before the work begins.
     """
     names = chosen.expansion or SIX
     expansions = {name: load(name) for name in names}
+    for variant in expansions.values():
+        expand(paper_model(preset_named(variant.architecture)), variant)
     presets = [preset_named(name) for name in dict.fromkeys(chosen.architecture or PRESETS)]
     with ExitStack() as files:
         page = files.enter_context(written(chosen.html)) if chosen.html is not None else None

@@ -16,6 +16,7 @@ from .preset import PRESETS as PRESETS
 from .preset import Preset as Preset
 from .terms import (
     Act,
+    Diag,
     Expr,
     Frequencies,
     Hadamard,
@@ -104,13 +105,13 @@ PARAMETERS = (
     Parameter("c_MHA_post", "1", "h", "layer", biased(SANDWICH)),
     Parameter("g_MLP", "1", "h", "layer", SEQUENTIAL),
     Parameter("c_MLP", "1", "h", "layer", biased(SEQUENTIAL)),
-    Parameter("W_R", "h", "o", "layer", option("experts", True)),
-    Parameter("W_gate", "h", "p", "layer", GATED),
-    Parameter("b_gate", "1", "p", "layer", both(GATED, BIASED)),
-    Parameter("W_l1", "h", "p", "layer"),
-    Parameter("b_l1", "1", "p", "layer", BIASED),
-    Parameter("W_l2", "p", "h", "layer"),
-    Parameter("b_l2", "1", "h", "layer", BIASED),
+    Parameter("W_R", "h", "n", "layer", option("experts", True)),
+    Parameter("W_gate", "h", "p", "expert", GATED),
+    Parameter("b_gate", "1", "p", "expert", both(GATED, BIASED)),
+    Parameter("W_l1", "h", "p", "expert"),
+    Parameter("b_l1", "1", "p", "expert", BIASED),
+    Parameter("W_l2", "p", "h", "expert"),
+    Parameter("b_l2", "1", "h", "expert", BIASED),
     Parameter("g_MLP_post", "1", "h", "layer", SANDWICH),
     Parameter("c_MLP_post", "1", "h", "layer", biased(SANDWICH)),
 )
@@ -118,19 +119,19 @@ SCALARS = ("eps", "eps_qk", "scale", "rope_base", "embed_scale", "logit_scale")
 
 
 def names_of(*scopes: str) -> tuple[str, ...]:
-    """The parameters of some scopes in any architecture."""
+    """The parameters of some scopes, in an architecture that has everything."""
     return tuple(parameter.name for parameter in PARAMETERS if parameter.scope in scopes)
 
 
 SIZES = ("s", "h", "p", "k", "v", "o")
-SCOPES = ("model", "layer", "group", "head")  # from the widest to the narrowest
-FAMILIES = LAYERS, GROUPS, HEADS = "layers", "groups", "heads"  # of the old model
+SCOPES = ("model", "layer", "group", "head", "expert")  # from the widest to the narrowest
+FAMILIES = LAYERS, GROUPS, HEADS, EXPERTS = "layers", "groups", "heads", "experts"  # of the old model
 
 
 @lru_cache
 def parameters(preset: Preset) -> Mapping[str, Parameter]:
-    """The parameters of an architecture by name; without groups every head has keys and values of its own."""
-    narrow = {"group": "group" if preset["groups"] else "head"}
+    """The parameters of an architecture by name; without groups keys are per head, without experts an MLP per layer."""
+    narrow = {"group": "group" if preset["groups"] else "head", "expert": "expert" if preset["experts"] else "layer"}
     found = (q for q in PARAMETERS if q.has(preset))
     return {q.name: Parameter(q.name, q.rows, q.columns, narrow.get(q.scope, q.scope)) for q in found}
 
@@ -161,6 +162,14 @@ class Heads:
 
 
 @dataclass(frozen=True)
+class Experts:
+    """The MLPs that a layer mixes: their matrices, and the path of what each has."""
+
+    weights: Mapping[str, MatrixExpr]
+    path: Path
+
+
+@dataclass(frozen=True)
 class Layer:
     """A layer: its own matrices, its families of heads, and the path of what each layer has."""
 
@@ -168,6 +177,7 @@ class Layer:
     weights: Mapping[str, MatrixExpr]
     heads: tuple[Heads, ...]
     path: Path = ()  # the generic layer is of the family of layers, an inserted one is not
+    experts: Experts | None = None
 
 
 @dataclass(frozen=True)
@@ -285,8 +295,25 @@ def mha(X: MatrixExpr, layer: Layer, model: Transformer) -> MatrixExpr:
 
 
 def mlp(X: MatrixExpr, layer: Layer, model: Transformer) -> MatrixExpr:
+    """The MLP, or sum_e diag(w_e) MLP_e(X) with w_e a column of the router's weights Softmax_top(X W_R)."""
+    if layer.experts is None:
+        return feed_forward(X, layer.weights, model)
+    routes = Softmax(product(X, layer.weights["W_R"]), "top")
+    weight = Diag(transposed(product(routes, chosen(layer.experts, model))))
+    return HeadSum(product(weight, feed_forward(X, layer.experts.weights, model)), layer.experts.path[-1])
+
+
+def chosen(experts: Experts, model: Transformer) -> MatrixSymbol:
+    """u_e, the column of the identity that picks an expert  (n x 1)."""
+    return matrix(CHOSEN, model.sizes["n"], 1, experts.path)
+
+
+CHOSEN = "u_e"
+
+
+def feed_forward(X: MatrixExpr, w: Mapping[str, MatrixExpr], model: Transformer) -> MatrixExpr:
     """f(X W_l1 + 1 b_l1) W_l2 + 1 b_l2  (equation 3); gated: f(X W_gate + 1 b_gate) o (X W_l1 + 1 b_l1)."""
-    w, inner = layer.weights, affine(X, layer.weights, "l1")
+    inner = affine(X, w, "l1")
     if model.preset["mlp"] == "gated":
         hidden = Hadamard(Act(affine(X, w, "gate"), model.preset.act), inner)
     else:
@@ -394,6 +421,8 @@ def paper_model(preset: Preset) -> Transformer:
     sizes: dict[str, Expr] = {name: size(name) for name in SIZES}
     if preset["positions"] == "rotary" and preset["rope_part"] == "part":
         sizes |= {"r": size("r"), "k": size("r") + size("q")}
+    if preset["experts"]:
+        sizes |= {"n": size("n")}
 
     def symbols(scope: str, path: Path) -> dict[str, MatrixSymbol]:
         found = (q for q in parameters(preset).values() if q.scope == scope)
@@ -401,7 +430,10 @@ def paper_model(preset: Preset) -> Transformer:
 
     path = levels(preset)
     scalars = {name: default_scalar(name, preset, sizes) for name in SCALARS}
+    scalars |= {"top_k": size("top_k")} if preset["experts"] else {}
     own = symbols("head", path) | symbols("group", path[:-1])
     heads = Heads("", {name: own[name] for name in parameters(preset) if name in own}, scalars["scale"], path)
-    layer = Layer("", symbols("layer", (LAYERS,)), (heads,), (LAYERS,))
+    mixed = (LAYERS, EXPERTS)
+    experts = Experts(symbols("expert", mixed), mixed) if preset["experts"] else None
+    layer = Layer("", symbols("layer", (LAYERS,)), (heads,), (LAYERS,), experts)
     return Transformer(preset, symbols("model", ()), layer, (), scalars, sizes)

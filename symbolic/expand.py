@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from .architecture import (
+    EXPERTS,
     PARAMETERS,
     SCALARS,
     SCOPES,
+    Experts,
     Heads,
     Layer,
     Parameter,
@@ -94,7 +96,7 @@ def _refuse_unmodelled(old: Transformer, variant: Variant) -> None:
 
 
 INPUT = "I"
-FIXED = ("s", "o", "r")  # sizes that no variant changes
+FIXED = ("s", "o", "r", "n")  # sizes that no variant changes
 _HATS = frozenset(f"{base}_hat" for base in SIZES)
 _SCOPE_OF_KIND = {"per model": "model", "per layer": "layer", "per head": "head"}
 
@@ -119,7 +121,7 @@ class _Application:
 
     def _grown_sizes(self) -> dict[str, Expr]:
         """Every size name of the file, old and grown, with what it stands for."""
-        known: dict[str, Expr] = dict(self.old.sizes)
+        known: dict[str, Expr] = {"n": size("n"), **self.old.sizes}
         for base, expression in self._in_order():
             if base not in self.old.sizes or base in FIXED:
                 growing = [name for name in self.old.sizes if name not in FIXED]
@@ -189,9 +191,10 @@ class _Application:
         """One member of a new block for each owner: the widest scope of what it is used in."""
         homes = {home for home, _ in self.uses[name]}
         scopes = [scope for _, scope in self.uses[name]] or ["model"]
-        scope = self._given_scope(name, homes) or min(scopes, key=SCOPES.index)
+        scope = self._given_scope(name, homes) or common(scopes)
         for owner in self._owners(scope, homes):
-            tag = ".".join(part for part in (self.tag, *(() if homes == {"new"} else owner)) if part)
+            labels = () if homes == {"new"} else (label for label in owner if label != EXPERTS)
+            tag = ".".join(part for part in (self.tag, *labels) if part)
             yield Block(name, scope, owner, matrix(instance(name, tag), *self._shape(name), self._path(owner, scope)))
 
     def _shape(self, name: str) -> tuple[Expr, Expr]:
@@ -217,6 +220,8 @@ class _Application:
 
     def _path(self, owner: Key, scope: str) -> Path:
         """The families of which every member has its own block, for an owner and a scope."""
+        if scope == "expert":
+            return self._experts_path(owner[0])
         inner = 1 if scope == "group" else 2  # how many families within a layer
         layer = next((layer for layer in (self.old.layer, *self.old.inserted) if owner[:1] == (layer.label,)), None)
         if layer is None:
@@ -225,15 +230,21 @@ class _Application:
         path = next((heads.path for heads in layer.heads if owner[1:] == (heads.label,)), layer.path)
         return path[: len(layer.path) + inner]
 
+    def _experts_path(self, label: str) -> Path:
+        """The families of which every expert of a layer is a member."""
+        layer = next((layer for layer in (self.old.layer, *self.old.inserted) if layer.label == label), None)
+        return (f"{EXPERTS} of {label}",) if layer is None or layer.experts is None else layer.experts.path
+
     def _owners(self, scope: str, homes: set[str]) -> Iterator[Key]:
+        within = {"layer": (), "expert": (EXPERTS,)}
         if scope == "model" or len(homes) > 1:
             yield ()
         elif homes == {"new"}:
-            yield (self._new_layer,) if scope == "layer" else (self._new_layer, "")
+            yield (self._new_layer, *within.get(scope, ("",)))
         else:
             for layer in (self.old.layer, *self.old.inserted):
-                if scope == "layer":
-                    yield (layer.label,)
+                if scope in within:
+                    yield (layer.label, *within[scope])
                 else:
                     yield from ((layer.label, heads.label) for heads in layer.heads)
 
@@ -256,7 +267,7 @@ class _Application:
         layers = [self._layer(layer) for layer in (old.layer, *old.inserted)]
         if variant.added_layer is not None:
             layers.append(self._added_layer(variant.added_layer))
-        scalars = {name: self._model_scalar(name) for name in SCALARS}
+        scalars = {**old.scalars, **{name: self._model_scalar(name) for name in SCALARS}}
         weights = self._rewritten("model", old.weights, ())
         new = Transformer(old.preset, weights, layers[0], tuple(layers[1:]), scalars, self.sizes)
         pairs = list(self._constraints())
@@ -346,9 +357,13 @@ class _Application:
         owner = (layer.label,)
         weights = self._rewritten("layer", layer.weights, owner, self.old.weights)
         heads = [self._heads(layer, family) for family in layer.heads]
+        experts = layer.experts
+        if experts is not None:
+            outer = (self.old.weights, layer.weights)
+            experts = replace(experts, weights=self._rewritten("expert", experts.weights, (*owner, EXPERTS), *outer))
         if self.variant.added_head is not None:
             heads.append(self._added_head(layer, self.variant.added_head))
-        return replace(layer, weights=weights, heads=tuple(heads))
+        return replace(layer, weights=weights, heads=tuple(heads), experts=experts)
 
     def _heads(self, layer: Layer, heads: Heads) -> Heads:
         owner, outer = (layer.label, heads.label), (self.old.weights, layer.weights)
@@ -405,18 +420,20 @@ class _Application:
         return {name: weights[name] for name in self.parameters if name in weights}
 
     def _added_layer(self, added: Added) -> Layer:
-        _check_entries(added.entries, ("layer", "group", "head"), "a new layer")
+        _check_entries(added.entries, ("layer", "group", "head", "expert"), "a new layer")
         label = self._new_layer
-        own, of_group, of_head = (
-            self._scope(self._names(owner, scope, self.old.weights))
-            for owner, scope in (((label,), "layer"), ((label, ""), "group"), ((label, ""), "head"))
+        owners = {"layer": (label,), "group": (label, ""), "head": (label, ""), "expert": (label, EXPERTS)}
+        own, of_group, of_head, of_expert = (
+            self._scope(self._names(owner, scope, self.old.weights)) for scope, owner in owners.items()
         )
         weights = self._given("layer", added, own, "the new layer")
         of_heads = self._given("group", added, of_group, "the new layer")
         of_heads |= self._given("head", added, of_head, "the new layer")
         scale = self._scale(of_head.names, self._plain_scale)
         heads = Heads("", self._ordered(of_heads), scale, self._path((label, ""), "head"))
-        return Layer(label, weights, (heads,))
+        mixed = self._given("expert", added, of_expert, "the new layer")
+        experts = Experts(mixed, self._experts_path(label)) if mixed else None
+        return Layer(label, weights, (heads,), (), experts)
 
     @property
     def _plain_scale(self) -> Expr:
@@ -480,10 +497,20 @@ class _Application:
                 shared = {name: w for name, w in heads.weights.items() if self.parameters[name].scope == "group"}
                 yield (layer.label, heads.label), "group", (model, layer.weights, shared)
                 yield (layer.label, heads.label), "head", (model, layer.weights, heads.weights)
+            if layer.experts is not None:
+                yield (layer.label, EXPERTS), "expert", (model, layer.weights, layer.experts.weights)
         if self.variant.added_layer is not None:
             yield (self._new_layer,), "layer", (model,)
             yield (self._new_layer, ""), "group", (model,)
             yield (self._new_layer, ""), "head", (model,)
+            yield (self._new_layer, EXPERTS), "expert", (model,)
+
+
+def common(scopes: Collection[str]) -> str:
+    """The widest of some scopes; for heads and experts it is what has both, the layer."""
+    if "expert" in scopes and {"group", "head"} & set(scopes):
+        return common(["layer", *(scope for scope in scopes if scope in ("model", "layer"))])
+    return min(scopes, key=SCOPES.index)
 
 
 def _pair(left: Expression, right: Expression, scope: Scope) -> tuple[MatrixExpr, MatrixExpr]:

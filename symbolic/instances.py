@@ -13,7 +13,10 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
 
-from .architecture import PARAMETERS, Heads, Layer, levels, parameters
+import numpy as np
+from sympy import S
+
+from .architecture import CHOSEN, EXPERTS, HEADS, PARAMETERS, Heads, Layer, levels, parameters
 from .evaluate import Arithmetic, Array, Values, evaluate, exact
 from .expand import Expansion
 from .terms import MatrixExpr, Path
@@ -41,8 +44,16 @@ def member_values(level: Mapping[str, Any], families: Sequence[str]) -> Values:
     own = level_values(level)
     if not families:
         return own
-    members = [member_values(inner, families[1:]) for inner in level[families[0]]]
-    return own.with_(Values(members={families[0]: members}))
+    members = {families[0]: [member_values(inner, families[1:]) for inner in level[families[0]]]}
+    return own.with_(Values(members={**members, **expert_values(level)}))
+
+
+def expert_values(level: Mapping[str, Any]) -> dict[str, list[Values]]:
+    """The values of every expert of a layer, with the column that picks it; nothing where there are none."""
+    experts = level.get(EXPERTS, [])
+    columns = np.eye(len(experts))[:, :, None]
+    found = [level_values(one).with_(Values(matrices={CHOSEN: u})) for one, u in zip(experts, columns, strict=True)]
+    return {EXPERTS: found} if found else {}
 
 
 def model_values(model: Nested, families: Sequence[str]) -> Values:
@@ -87,7 +98,11 @@ class _Growing:
                 members.append(self.member(heads, families, own, alone, alone))
             else:
                 members += self.members(heads, families, own, old, new)
-        return {**self.rewritten(terms.weights, own), families[0]: members}
+        experts: Nested = {}
+        if terms.experts is not None:
+            family = Heads("", terms.experts.weights, S.One, terms.experts.path)
+            experts = {EXPERTS: self.members(family, (EXPERTS,), own, old, new)}
+        return {**self.rewritten(terms.weights, own), families[0]: members, **experts}
 
     def members(self, heads: Heads, families: Path, outer: Values, old: Nested, new: Nested) -> list[Nested]:
         """Every member of the outermost family of some heads."""
@@ -104,7 +119,7 @@ class _Growing:
         own = self.rewritten({n: term for n, term in heads.weights.items() if parameter[n].scope == scope}, values)
         if within:
             return {**own, within[0]: self.members(heads, tuple(within), values, old, new)}
-        if "scale" in self.expansion.variant.rewrite:
+        if level == HEADS and "scale" in self.expansion.variant.rewrite:
             own["scale"] = self.arithmetic.number(exact(heads.scale, values))
         return own
 

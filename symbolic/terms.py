@@ -267,7 +267,8 @@ class Act(_Node):
 class Softmax(_Node):
     """The softmax of each row: exp(A_ij) / sum_c exp(A_ic)  (m x n -> m x n; equation 4).
 
-    With the mask "causal" row i has weights on its first i entries only, and the sum goes over these.
+    With the mask "causal" row i has weights on its first i entries only, and the sum goes over these; with "top" each
+    row keeps its largest weights, as many as the architecture says, made to sum to 1.
     """
 
     def __new__(cls, arg: MatrixExpr, mask: str | Str = "none") -> Softmax:

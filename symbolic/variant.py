@@ -35,7 +35,7 @@ SIZES = ("s", "h", "p", "k", "v", "o", "E", "N")
 """Sequence, hidden, MLP, key, value and output size; heads; layers. A grown size is the name + `_hat`."""
 
 MODEL_PARAMETERS = names_of("model")
-LAYER_PARAMETERS = names_of("layer")
+LAYER_PARAMETERS = names_of("layer", "expert")
 HEAD_PARAMETERS = names_of("group", "head")
 PARAMETERS = MODEL_PARAMETERS + LAYER_PARAMETERS + HEAD_PARAMETERS + SCALARS
 """Every name that can be rewritten in some architecture."""

@@ -193,6 +193,12 @@ def test_wrong_arguments_are_one_line_and_status_2(run, arguments, told):
     assert told in ran.err
 
 
+def test_a_variant_that_does_not_fit_its_own_architecture_is_refused_with_its_place(run, variant):
+    ran = run("matrix", "--expansion", variant(('W_l2 = "[W_l2; C]"', 'W_l2 = "[W_l2; D]"')), limit=3)
+    assert ran.status == 2
+    assert "my.toml:14" in ran.err
+
+
 def test_a_folder_that_cannot_be_made_is_refused_before_the_work(run, tmp_path):
     (tmp_path / "file").write_text("")
     ran = run("matrix", "--repairs", tmp_path / "file", limit=3)

@@ -43,7 +43,6 @@ from growproof.proofs.features import breaking
 from growproof.proofs.repair import repair
 from growproof.reports.report import SIX
 from growproof.symbolic.architecture import SCALARS, paper_model, parameters
-from growproof.symbolic.errors import VariantError
 from growproof.symbolic.expand import Expansion, expand
 from growproof.symbolic.floats import float_arithmetic
 from growproof.symbolic.instances import Nested
@@ -65,11 +64,13 @@ MEAN = "the mean of a row moves when zeros are appended"
 REFUTED: dict[Cell, str] = {
     ("attention-expansion", "llama"): FREQUENCIES,
     ("attention-expansion", "mistral"): FREQUENCIES,
+    ("attention-expansion", "mixtral"): FREQUENCIES,
     ("attention-expansion", "gemma"): FREQUENCIES,
     ("attention-expansion", "qwen3"): f"{FREQUENCIES}, and the factor on the keys is normalised away",
     ("attention-expansion", "t5"): "there is no factor 1/sqrt(k) for the factor on the keys to undo",
     ("hidden-expansion", "llama"): EPSILON,
     ("hidden-expansion", "mistral"): EPSILON,
+    ("hidden-expansion", "mixtral"): EPSILON,
     ("hidden-expansion", "qwen3"): EPSILON,
     ("hidden-expansion", "t5"): EPSILON,
     ("hidden-expansion", "gemma"): f"{EPSILON}; gains are 1 + g; sqrt(h) grows; the input reads the new rows of W_out",
@@ -94,10 +95,7 @@ BEYOND_EDITS: dict[Cell, str] = {
 }
 """What growproof's search for a repair does not reach."""
 
-LEFT_OUT: dict[str, str] = {"mixtral": "experts = true"}  # family: what keeps every variant from being applied to it
-
-MODELLED = [name for name in FAMILIES if name not in LEFT_OUT]
-CELLS = [(expansion, name) for expansion in SIX for name in MODELLED]
+CELLS = [(expansion, name) for expansion in SIX for name in FAMILIES]
 PROVED = [cell for cell in CELLS if cell not in REFUTED]
 
 
@@ -107,10 +105,10 @@ def cells(expansions: Iterable[str], names: Iterable[str]) -> set[Cell]:
 
 ADAPTED: dict[str, set[Cell]] = {
     "one size for queries, keys and values: zeros are appended to the smaller ones": cells(
-        ("attention-expansion", "heads-expansion"), MODELLED
+        ("attention-expansion", "heads-expansion"), FAMILIES
     ),
     "as many heads in every group: a new head's group is filled with heads that write nothing": cells(
-        ("head-addition",), ("mistral", "qwen3")
+        ("head-addition",), ("mistral", "qwen3", "mixtral")
     ),
     "one gain for the queries (keys) of all heads in a layer: new ones are equal": cells(
         ("head-addition", "attention-expansion", "layer-addition"), ("qwen3",)
@@ -214,10 +212,10 @@ def duplicated(preset: Preset) -> str:
 
 
 REPAIRS: dict[Cell, list[str]] = {
-    **{("attention-expansion", name): [kept_frequencies()] for name in ("llama", "mistral", "gemma")},
+    **{("attention-expansion", name): [kept_frequencies()] for name in ("llama", "mistral", "mixtral", "gemma")},
     ("attention-expansion", "qwen3"): [normed_keys()],
     ("attention-expansion", "t5"): [without_factor()],
-    **{("hidden-expansion", name): [smaller_eps()] for name in ("llama", "mistral", "qwen3", "t5")},
+    **{("hidden-expansion", name): [smaller_eps()] for name in ("llama", "mistral", "mixtral", "qwen3", "t5")},
     ("hidden-expansion", "gemma"): [gains_plus_one(), smaller_embedding()],
     **{("hidden-expansion", name): [duplicated(PRESETS[name])] for name in ("gpt2", "opt", "bert", "vit", "gptj")},
 }
@@ -250,14 +248,15 @@ def original(name: str) -> tuple[Nested, np.ndarray]:
 
 def nested(tables: Tables, preset: Preset) -> Nested:
     """The tables with scalars and fixed sizes where the symbolic side has them, and what a class computes given."""
-    numbers: dict[str, Expr] = {name: Rational(repr(tables[name])) for name in SCALARS if name in tables}
+    scalars = (*SCALARS, "top_k")
+    numbers: dict[str, Expr] = {name: Rational(repr(tables[name])) for name in scalars if name in tables}
     if preset["embed_scale"]:
         numbers["embed_scale"] = sqrt(Integer(len(tables["W_out"])))
     fixed = {}
     if "rope_dim" in tables:
         k = tables["layers"][0]["heads"][0]["W_K"].shape[1]
         fixed["sizes"] = {"r": tables["rope_dim"], "q": k - tables["rope_dim"]}
-    rest = {name: entry for name, entry in tables.items() if name not in (*SCALARS, "rope_dim")}
+    rest = {name: entry for name, entry in tables.items() if name not in (*scalars, "rope_dim")}
     return {**rest, "scalars": numbers, **fixed}
 
 
@@ -408,13 +407,6 @@ def test_every_refuted_cell_has_a_repair_or_a_reason_why_not() -> None:
     assert not set(REPAIRS) & set(WITHOUT_REPAIR)
 
 
-@pytest.mark.parametrize("name", LEFT_OUT)
-@pytest.mark.parametrize("expansion", SIX)
-def test_what_is_left_out_is_refused_by_name(expansion: str, name: str) -> None:
-    with pytest.raises(VariantError, match=LEFT_OUT[name]):
-        applied(expansion, name)
-
-
 @pytest.mark.parametrize("cell", CELLS, ids=label)
 def test_a_cell_is_adapted_just_where_the_class_cannot_hold_it(cell: Cell) -> None:
     step, name = applied(*cell), cell[1]
@@ -430,7 +422,7 @@ def test_a_cell_is_adapted_just_where_the_class_cannot_hold_it(cell: Cell) -> No
 # ---------------------------------------------------------------- the helpers
 
 
-@pytest.mark.parametrize("name", MODELLED)
+@pytest.mark.parametrize("name", FAMILIES)
 def test_a_model_read_by_the_symbolic_side_is_the_model_for_the_numeric_side(name: str) -> None:
     tables = numeric_tables(original(name)[0])
     same(output(tables, Architecture.from_options(PRESETS[name].options)), original(name)[1])
