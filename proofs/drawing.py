@@ -93,7 +93,7 @@ def rooted(step: Expansion) -> tuple[Expr, ...]:
 
 Draw = Callable[[int, int], Array]
 SMALL_EPS = 2.0**-10  # for random models
-BOARD: Mapping[str, Expr] = {"eps": S.One, "eps_qk": S.One, "scale": S.Half, "rope_base": Integer(16)}
+BOARD: Mapping[str, Expr] = {"top_k": S.One, "eps": S.One, "eps_qk": S.One, "scale": S.Half, "rope_base": Integer(16)}
 RANDOM: Mapping[str, Expr] = {**BOARD, "eps": Rational(SMALL_EPS), "eps_qk": Rational(SMALL_EPS)}
 
 
@@ -124,7 +124,7 @@ def drawn_model(preset: Preset, profile: Profile, entries: Draw, numbers: Mappin
     scalars = {n: exact(default_scalar(n, preset, symbols), values) for n in SCALARS if has_scalar(n, preset)}
     scalars = {name: number for name, number in scalars.items() if name != "scale" or preset["scale"] == "constant"}
     counts = {LAYERS: profile.layers, GROUPS: profile.heads, HEADS: profile.heads, EXPERTS: sizes.get("n", 0)}
-    scalars |= {"top_k": S.One} if "n" in sizes else {}
+    scalars |= {"top_k": numbers["top_k"]} if "n" in sizes else {}
     own = {"sizes": {name: sizes[name] for name in ("r", "q") if name in sizes}}
     return {**tree("model", levels(preset), counts, table), "scalars": scalars, **own}
 

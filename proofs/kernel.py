@@ -59,9 +59,10 @@ from ..symbolic.terms import (
     zero,
 )
 
-FIXES_ZERO = frozenset({"relu", "gelu", "silu", "tanh"})  # elementwise functions with f(0) = 0
+FIXES_ZERO = frozenset({"relu", "gelu", "gelu_tanh", "quick_gelu", "silu", "tanh"})  # elementwise functions with f(0) = 0
 POSITIVELY_HOMOGENEOUS = frozenset({"relu"})  # f(c x) = c f(x) for c > 0
-SLOPE_AT_ZERO = {"relu": S.Zero, "gelu": S.Half, "silu": S.Half, "tanh": S.One}  # f'(0); of relu by convention
+SLOPE_AT_ZERO = {"relu": S.Zero, "tanh": S.One, **dict.fromkeys(("gelu", "gelu_tanh", "quick_gelu", "silu"), S.Half)}
+# f'(0); of relu by convention
 FIRST_ORDER = Symbol("\u03c4", real=True)  # a number with square zero: equations with it hold to first order
 
 

@@ -7,7 +7,7 @@ stores it.  What breaks the variant comes back one feature after the other and i
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import combinations, islice
@@ -57,22 +57,13 @@ def repair(variant: Variant, preset: Preset, features: Sequence[str], seed: int 
     `features` are the options that break the variant, in the order in which they are mended.
     """
     named = replace(variant, name=f"{variant.name}, repaired for {preset.name}", architecture=preset.name)
-    for edit in islice(attempts(variant, preset, features, seed), PROOFS):
+    for edit in islice(candidates(variant, preset, features, seed), PROOFS):
         saved = loads(text_of(fitted(edited(named, edit), preset), edit), f"repaired-{preset.name}.toml")
         claim = claim_of([saved], paper_model(preset))
         if claim.theorem is not None and seems_to_hold(saved, preset, seed):
             there = (name for name in edit if name in saved.rewrite or name in saved.new)
             return Repair(saved, tuple(f"{name} = {show(edit[name])}" for name in there), claim)
     return None
-
-
-def attempts(variant: Variant, preset: Preset, features: Sequence[str], seed: int) -> Iterator[Edit]:
-    """Each candidate without what numbers do not miss, and whole: a proof may want more than the numbers do."""
-    for edit in candidates(variant, preset, features, seed):
-        less = without_needless(edit, edit, variant, preset, seed)
-        yield less
-        if less != edit:
-            yield edit
 
 
 # ---------------------------------------------------------------- the search
@@ -111,21 +102,18 @@ def smallest(
         if next(tries, None) is None:
             return
         if same_output(expand(base, edited(variant, {**edit, **zeros})), instance):
-            yield without_needless({**edit, **zeros}, zeros, variant, preset, seed)
+            kept = needed_zeros(edited(variant, edit), list(zeros), preset, seed)
+            yield {**edit, **dict.fromkeys(kept, ZERO)}
 
 
-def without_needless(edit: Edit, doubted: Collection[str], variant: Variant, preset: Preset, seed: int) -> Edit:
-    """An edit without those doubted entries that numbers do not miss; one zero is looked for before several."""
-    sure = [name for name in edit if name not in doubted]
-    zeros = [name for name in doubted if name in variant.new]
-    others = [name for name in doubted if name not in variant.new]
+def needed_zeros(variant: Variant, blocks: Sequence[str], preset: Preset, seed: int) -> Sequence[str]:
+    """Blocks that must be zero, of those with which numbers see no change: none, else one, else as few as are needed."""
 
-    def holds(kept: Sequence[str]) -> bool:
-        return seems_to_hold(edited(variant, {name: edit[name] for name in (*sure, *kept)}), preset, seed)
+    def holds(zeros: Sequence[str]) -> bool:
+        return seems_to_hold(edited(variant, dict.fromkeys(zeros, ZERO)), preset, seed)
 
-    few = [others, *([*others, zero] for zero in zeros)]
-    kept = irreducible(next(filter(holds, few), [*others, *zeros]), holds)
-    return {name: tree for name, tree in edit.items() if name in sure or name in kept}
+    few = next(filter(holds, ([], *([block] for block in blocks))), None)
+    return irreducible(blocks, holds) if few is None else few
 
 
 # ---------------------------------------------------------------- the vocabulary

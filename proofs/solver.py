@@ -126,7 +126,14 @@ def arithmetic(facts: list[z3.BoolRef]) -> Arithmetic:
     Both sides of an equation need one arithmetic, so that equal arguments give equal values.
     """
     functions = _Functions(facts)
-    return Arithmetic(functions.constant, functions.act, functions.softmax, functions.inverse_root, functions.turn)
+    return Arithmetic(
+        functions.constant,
+        functions.act,
+        functions.softmax,
+        functions.inverse_root,
+        functions.turn,
+        largest=functions.largest,
+    )
 
 
 class _Functions:
@@ -136,15 +143,18 @@ class _Functions:
         self.facts = facts
         self.known: dict[tuple[str, ...], list[z3.ArithRef]] = {}
         self.rows: list[tuple[list[z3.ArithRef], list[z3.ArithRef]]] = []
+        self.mixtures: list[tuple[list[z3.ArithRef], list[z3.ArithRef]]] = []
         self.calls: dict[str, list[tuple[z3.ArithRef, z3.ArithRef]]] = {}
 
     def constant(self, scalar: Expr) -> z3.ArithRef:
-        """An exact scalar: a fraction, or the root that its square says it is."""
+        """An exact scalar: a fraction, the root that its square says it is, or some number of its sign."""
         if scalar.is_Rational:
             return z3.RealVal(f"{scalar.p}/{scalar.q}")
         square = (scalar**2).expand()
         if not square.is_Rational:
-            raise ValueError(f"found the number {scalar}, expected a fraction or the root of one")
+            found, new = self.value("number", scalar)
+            self.facts += [found > 0 if scalar.is_positive else found < 0] if new and scalar.is_nonzero else []
+            return found
         factor, base = sqrt(square.p * square.q).as_coeff_Mul()  # sqrt(p/q) = sqrt(p q)/q, squares taken out
         factor = factor / square.q if scalar.is_positive else -factor / square.q
         return z3.RealVal(f"{factor.p}/{factor.q}") * self.root(int(base**2))
@@ -198,6 +208,22 @@ class _Functions:
                 self.facts += [weight == z3.RealVal(f"1/{len(row)}") for weight in weights]
             self.rows.append((shifted, weights))
         return weights
+
+    def largest(self, weights: Array, count: int) -> Array:
+        """What a router keeps of each row: numbers from 0 that sum to 1, the same for the same weights."""
+        return np.array([self.routes(list(row)) for row in weights], dtype=object)
+
+    def routes(self, row: list[z3.ArithRef]) -> list[z3.ArithRef]:
+        found = [self.value(f"top{j}", *row) for j in range(len(row))]
+        kept = [route for route, _ in found]
+        if found[0][1]:
+            self.facts += [*(route >= 0 for route in kept), z3.Sum(kept) == 1]
+            for other, others in self.mixtures:
+                if len(other) == len(row):
+                    same = z3.And(*(a == b for a, b in zip(row, other, strict=True)))
+                    self.facts.append(z3.Implies(same, z3.And(*(a == b for a, b in zip(kept, others, strict=True)))))
+            self.mixtures.append((row, kept))
+        return kept
 
     def inverse_root(self, squares: Array) -> Array:
         return each(self.one_inverse_root, squares)

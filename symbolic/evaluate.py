@@ -60,6 +60,14 @@ class Arithmetic:
     inverse_root: Callable[[Array], Array]  # x -> 1 / sqrt(x), entry by entry
     turn: Callable[[Array], tuple[Array, Array]]  # x -> cos(x) and sin(x), entry by entry
     dtype: Any = object
+    largest: Callable[[Array, int], Array] = field(default=lambda weights, count: largest(weights, count))  # row by row
+
+
+def largest(weights: Array, count: int) -> Array:
+    """The largest entries of each row, made to sum to 1; the first of equal ones."""
+    order = np.argsort(-np.array(weights, dtype=complex).real, axis=1, kind="stable")
+    kept = np.where(order.argsort(axis=1) < count, weights, 0 * weights)
+    return np.asarray(kept / kept.sum(axis=1, keepdims=True))
 
 
 @dataclass(frozen=True)
@@ -109,17 +117,11 @@ def evaluate(term: Expr, values: Values, arithmetic: Arithmetic) -> Array:
         if mask == "none":
             return arithmetic.softmax(scores)
         if mask == "top":
-            return largest(arithmetic.softmax(scores), int(values.scalars["top_k"]))
+            return arithmetic.largest(arithmetic.softmax(scores), int(values.scalars["top_k"]))
         result = filled(np.zeros(scores.shape))
         for i, row in enumerate(scores):
             result[i, : i + 1] = arithmetic.softmax(row[None, : i + 1])[0]
         return result
-
-    def largest(weights: Array, count: int) -> Array:
-        """The largest entries of each row, made to sum to 1; the first of equal ones."""
-        order = np.argsort(-np.array(weights, dtype=complex).real, axis=1, kind="stable")
-        kept = np.where(order.argsort(axis=1) < count, weights, filled(np.zeros(weights.shape)))
-        return kept / kept.sum(axis=1, keepdims=True)
 
     def turned(A: Array, frequencies: Array, layout: str) -> Array:
         l = len(frequencies)

@@ -159,7 +159,11 @@ class _Text(_Remembering, StrPrinter):
         known = name.lower() if name.lower() in FUNCTIONS else name
         return f"{known}({', '.join(map(self._print, expr.args))})"
 
-    _print_Softmax = _print_Diag = _print_RowScale = _print_Norm = _node
+    def _print_Softmax(self, expr):
+        mask = "" if expr.mask == "none" else f"_{expr.mask}"
+        return f"Softmax{mask}({self._print(expr.arg)})"
+
+    _print_Diag = _print_RowScale = _print_Norm = _node
     _print_Hadamard = _print_Kron = _print_HeadSum = _print_Stack = _node
 
 
