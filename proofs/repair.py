@@ -107,7 +107,7 @@ def smallest(
 
 
 def needed_zeros(variant: Variant, blocks: Sequence[str], preset: Preset, seed: int) -> Sequence[str]:
-    """Blocks that must be zero, of those with which numbers see no change: none, else one, else as few as are needed."""
+    """Which of some blocks must be zero, if all of them suffice: none, else one, else as few as are needed."""
 
     def holds(zeros: Sequence[str]) -> bool:
         return seems_to_hold(edited(variant, dict.fromkeys(zeros, ZERO)), preset, seed)
@@ -132,12 +132,24 @@ def edits(variant: Variant, preset: Preset, factors: Iterable[Expression]) -> It
         yield {name: bare[name] for name in alike}
         if preset["norm_gain"] != "g" and (gains := [name for name in alike if name in GAINS]):
             yield {name: times(factor, bare[name], name, preset) for name in gains}
-        if len(alike) > 1:
-            yield from ({name: bare[name]} for name in alike)
+        if len(list(maps(alike))) > 1:
+            yield from ({name: bare[name] for name in together} for together in maps(alike))
     for either in (either for factor in factors for either in (factor, inverse(factor))):
-        for name, tree in here.items():
-            if name not in scaled and Name(name) in names(tree):
-                yield {name: times(either, tree, name, preset)}
+        kept = [name for name, tree in here.items() if name not in scaled and Name(name) in names(tree)]
+        yield from ({name: times(either, here[name], name, preset) for name in together} for together in maps(kept))
+
+
+def maps(parameters: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    """The parameters one by one, but the matrix of an affine map together with its bias.
+
+    >>> list(maps(["W_Q", "g_Q", "b_Q", "b_K"]))
+    [('W_Q', 'b_Q'), ('g_Q',), ('b_K',)]
+    """
+    bias = {f"W_{name[2:]}": name for name in parameters if name.startswith("b_")}
+    taken = {bias[name] for name in parameters if name in bias}
+    for name in parameters:
+        if name not in taken:
+            yield (name, bias[name]) if name in bias else (name,)
 
 
 def times(factor: Expression, tree: Expression, name: str, preset: Preset) -> Expression:

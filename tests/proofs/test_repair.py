@@ -209,6 +209,15 @@ def test_a_constant_score_factor_must_not_be_undone():
     assert set(found.changes) == {"W_K = [W_K, M_W_K]", "b_K = [b_K, M_b_K]"}
 
 
+def test_a_factor_is_of_a_matrix_and_its_bias_together():
+    """Under a q/k norm it is whole queries and keys that are scaled, X W + b."""
+    found = mended(load(ATTENTION), preset("qwen3", attention_bias="qkv", positions="table"))
+    changed = {change.split(" = ")[0] for change in found.changes}
+    assert {"M_W_Q", "M_b_Q"} <= changed
+    assert ("W_Q" in changed, "W_K" in changed) == ("b_Q" in changed, "b_K" in changed)
+    assert {"W_Q", "W_K"} & changed
+
+
 def test_a_factor_of_the_logits_that_follows_h_is_kept():
     found = mended(load(HIDDEN), preset("t5", logit_scale=True))
     assert set(found.changes) == {"eps = eps*h/h_hat", "logit_scale = logit_scale"}
@@ -218,6 +227,12 @@ def test_a_missing_zero_is_found_where_the_paper_is_broken_too():
     """Theorem 3.1 without its constraint: one zero is enough, M_W_l2 = 0; two others would do as well."""
     free = loads(load(MLP).text.replace('M_W_l2 = "0"', ""), "free.toml")
     assert mended(free, PRESETS["paper"]).changes == ("M_W_l2 = 0",)
+
+
+def test_two_missing_zeros_are_found():
+    """Theorem 3.5 without two of its constraints: whatever writes to the new coordinates must be zero."""
+    free = re.sub(r'\n(M_W_l2|M_W_O) = "0"', "", load(HIDDEN).text)
+    assert set(mended(loads(free, "free.toml"), PRESETS["paper"]).changes) == {"M_W_l2 = 0", "M_W_O = 0"}
 
 
 def test_a_missing_factor_is_found():
