@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import islice, product
 
+from ..symbolic.architecture import side
 from ..symbolic.expand import Expansion
 from ..symbolic.terms import Expr, MatrixExpr, MatrixSymbol, atoms, children, eye, path_of, substitute, subterms, zero
 from .kernel import Context, Equation, solved, split, summands
@@ -72,6 +73,7 @@ LARGEST = 12  # to which sizes a whole value is looked for
 def whole_sizes(steps: Sequence[Expansion]) -> tuple[Expr, ...]:
     """The sizes of a chain that are whole for some values of their symbols only, such as 3/2 k."""
     grown = [size for step in steps for size in step.new.sizes.values()]
+    grown += [side("f", step.new.sizes) for step in steps if step.new.preset["positions"] == "rotary"]  # pairs of keys
     leaves = (leaf for step in steps for term in terms_of(step) for leaf in subterms(term) if not children(leaf))
     sides = (side for leaf in leaves if leaf.is_Matrix for side in leaf.shape)
     return tuple(dict.fromkeys(size for size in (*grown, *sides) if not size.is_integer))

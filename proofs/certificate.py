@@ -18,6 +18,7 @@ from ..symbolic.expand import Expansion
 from ..symbolic.notation import text
 from ..symbolic.terms import Expr, ShapeError
 from ..symbolic.variant import loads
+from ..symbolic.writing import fitted
 from .check import Answer, Claim, claim_shell, composed, preset_named
 from .check import chain as expanded
 from .goals import Goal, Proved, context_of, goals
@@ -132,7 +133,7 @@ def verify(found: object) -> Held:
         stated(answer.steps),
         answer.preset.name,
         tuple(plain(line) for line in assumptions(answer)),
-        tuple(meaning(variant) for variant in distinct.values()),
+        tuple(meaning(fitted(variant, answer.preset)) for variant in distinct.values()),
     )
 
 

@@ -105,8 +105,8 @@ def fitting(sizes: Mapping[str, int], preset: Preset) -> dict[str, int]:
     if preset["experts"]:
         found["n"] = 2
     if preset["positions"] == "rotary":  # the first pair turns alike at every k, the second does not
-        part = {"r": 4, "q": found["k"], "k": 4 + found["k"]}
-        found |= part if preset["rope_part"] == "part" else {"k": 2 + 2 * found["k"]}
+        part = {"r": 4, "j": 2, "q": found["k"], "k": 4 + found["k"]}
+        found |= part if preset["rope_part"] == "part" else {"j": 1 + found["k"], "k": 2 + 2 * found["k"]}
     return found
 
 
@@ -125,7 +125,7 @@ def drawn_model(preset: Preset, profile: Profile, entries: Draw, numbers: Mappin
     scalars = {name: number for name, number in scalars.items() if name != "scale" or preset["scale"] == "constant"}
     counts = {LAYERS: profile.layers, GROUPS: profile.heads, HEADS: profile.heads, EXPERTS: sizes.get("n", 0)}
     scalars |= {"top_k": numbers["top_k"]} if "n" in sizes else {}
-    own = {"sizes": {name: sizes[name] for name in ("r", "q") if name in sizes}}
+    own = {"sizes": {name: sizes[name] for name in ("j", "r", "q") if name in sizes}}
     return {**tree("model", levels(preset), counts, table), "scalars": scalars, **own}
 
 

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import InitVar, dataclass
 from itertools import pairwise
 from math import prod
+from typing import Any
 
 from sympy import S, Symbol, cancel, expand, sqrt, together
 
@@ -59,7 +60,7 @@ from ..symbolic.terms import (
     zero,
 )
 
-FIXES_ZERO = frozenset({"relu", "gelu", "gelu_tanh", "quick_gelu", "silu", "tanh"})  # elementwise functions with f(0) = 0
+FIXES_ZERO = frozenset({"relu", "gelu", "gelu_tanh", "quick_gelu", "silu", "tanh"})  # elementwise, f(0) = 0
 POSITIVELY_HOMOGENEOUS = frozenset({"relu"})  # f(c x) = c f(x) for c > 0
 SLOPE_AT_ZERO = {"relu": S.Zero, "tanh": S.One, **dict.fromkeys(("gelu", "gelu_tanh", "quick_gelu", "silu"), S.Half)}
 # f'(0); of relu by convention
@@ -238,6 +239,11 @@ def split(term: Expr) -> tuple[Expr, MatrixExpr]:
 Rule = Callable[[Context, Expr, "tuple[int, ...]"], "Expr | None"]
 
 
+def of(term: Expr, outer: type[Any], inner: type[Any]) -> bool:
+    """Whether a term is, say, the transpose of a sum."""
+    return isinstance(term, outer) and isinstance(term.arg, inner)
+
+
 def norm_definition(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | None:
     """Norm_g(X)  =  D_n(X X') X diag(g)        for X with n columns; D_n(G) = diag(1/sqrt(G_ii/n + eps))"""
     if not isinstance(term, Norm):
@@ -304,28 +310,37 @@ def block_product(context: Context, term: Expr, argument: tuple[int, ...]) -> Ex
     """[A B] [C ; D]  =  A C + B D        where inner sizes agree; neighbours are put together, 1s cut until they do"""
     if not isinstance(term, MatMul) or len(term.args) != 2 or is_scalar(term.args[0]):
         return None
-    left, right = (block_rows(part) for part in term.args)
-    left, right = cut_ones(left, None, [row[0].rows for row in right]), cut_ones(right, [b.cols for b in left[0]], None)
-    columns, rows = [block.cols for block in left[0]], [row[0].rows for row in right]
-    cuts = common_cuts(columns, rows)
+    A, B = term.args
+    left, right = cut(A, [A.rows], heights(block_rows(B))), cut(B, widths(block_rows(A)), [B.cols])
+    cuts = common_cuts(widths(left), heights(right))
     if len(cuts) == len(left) == len(right[0]) == 1:
         return None
-    across = [[blocks([row[slice(*cut)]]) for cut, _ in cuts] for row in left]
-    down = [
-        [blocks([[block] for block in column[slice(*cut)]]) for _, cut in cuts] for column in zip(*right, strict=True)
-    ]
+    across = [[blocks([row[slice(*run)]]) for run, _ in cuts] for row in left]
+    down = [[blocks([[block] for block in column[slice(*run)]]) for _, run in cuts] for column in columns_of(right)]
     return blocks([[total(*map(product, row, column)) for column in down] for row in across])
 
 
 Blocks = Sequence[Sequence[MatrixExpr]]
 
 
-def cut_ones(grid: Blocks, rows: Sequence[Expr] | None, columns: Sequence[Expr] | None) -> Blocks:
-    """A matrix of ones as blocks of the given rows or columns; any other as it is."""
-    if len(grid) > 1 or len(grid[0]) > 1 or not isinstance(grid[0][0], OneMatrix):
-        return grid
-    one = grid[0][0]
-    return [[ones(m, n) for n in columns or [one.cols]] for m in rows or [one.rows]]
+def heights(grid: Blocks) -> list[Expr]:
+    return [row[0].rows for row in grid]
+
+
+def widths(grid: Blocks) -> list[Expr]:
+    return [block.cols for block in grid[0]]
+
+
+def columns_of(grid: Blocks) -> Blocks:
+    return list(zip(*grid, strict=True))
+
+
+def cut(block: MatrixExpr, rows: Sequence[Expr], columns: Sequence[Expr]) -> Blocks:
+    """A block as its parts; a matrix of zeros or of ones in parts of the given sizes."""
+    if not isinstance(block, (ZeroMatrix, OneMatrix)):
+        return block_rows(block)
+    made = zero if isinstance(block, ZeroMatrix) else ones
+    return [[made(m, n) for n in columns] for m in rows]
 
 
 def common_cuts(left: Sequence[Expr], right: Sequence[Expr]) -> list[tuple[tuple[int, int], tuple[int, int]]]:
@@ -337,10 +352,15 @@ def common_cuts(left: Sequence[Expr], right: Sequence[Expr]) -> list[tuple[tuple
 
 def block_scalar(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | None:
     """a [A B]  =  [a A  a B]"""
-    if not isinstance(term, MatMul) or not isinstance(split(term)[1], BlockMatrix):
-        return None
     a, grid = split(term)
-    return blocks([[product(a, block) for block in row] for row in block_rows(grid)])
+    if grid == term or not isinstance(grid, BlockMatrix):
+        return None
+    return cellwise(lambda block: product(a, block), block_rows(grid))
+
+
+def cellwise(made: Callable[..., MatrixExpr], *grids: Blocks) -> MatrixExpr:
+    """The blocks that are made of corresponding blocks of some grids."""
+    return blocks([[made(*cells) for cells in zip(*rows, strict=True)] for rows in zip(*grids, strict=True)])
 
 
 def block_sum(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | None:
@@ -349,142 +369,103 @@ def block_sum(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr |
         return None
     whole = next(block_rows(part) for part in term.args if isinstance(part, BlockMatrix))
     grids = [cut_like(part, whole) for part in term.args]
-    if None in grids:
-        return None
-    if len({(len(grid), len(grid[0])) for grid in grids}) > 1 or not all(
-        same_partition(grids[0], grid) for grid in grids
-    ):
-        return None
-    return blocks([[total(*cells) for cells in zip(*rows, strict=True)] for rows in zip(*grids, strict=True)])
+    return cellwise(total, *grids) if all(same_partition(whole, grid) for grid in grids) else None
 
 
-def cut_like(term: MatrixExpr, grid: Blocks) -> Blocks | None:
-    """The blocks of a term, a A 1 with ones on the right cut into columns like a grid of one row."""
-    if isinstance(term, BlockMatrix):
+def cut_like(term: MatrixExpr, grid: Blocks) -> Blocks:
+    """The blocks of a term; those of a A 1, with ones on the right, are as wide as those of a grid."""
+    *before, last = term.args if isinstance(term, MatMul) else (term,)
+    if not isinstance(last, OneMatrix):
         return block_rows(term)
-    (scalar, inner), columns = split(term), [block.cols for block in grid[0]]
-    before, last = (inner.args[:-1], inner.args[-1]) if isinstance(inner, MatMul) else ((), inner)
-    if len(grid) > 1 or not isinstance(last, OneMatrix):
-        return None
-    return [[product(scalar, *before, ones(last.rows, n)) for n in columns]]
+    return [[product(*before, ones(last.rows, n)) for n in widths(grid)]]
 
 
-def same_partition(left: Sequence[Sequence[MatrixExpr]], right: Sequence[Sequence[MatrixExpr]]) -> bool:
-    columns = all(same_size(a.cols, b.cols) for a, b in zip(left[0], right[0], strict=True))
-    return columns and all(same_size(a[0].rows, b[0].rows) for a, b in zip(left, right, strict=True))
+def same_partition(left: Blocks, right: Blocks) -> bool:
+    return same_sizes(heights(left), heights(right)) and same_sizes(widths(left), widths(right))
+
+
+def same_sizes(left: Sequence[Expr], right: Sequence[Expr]) -> bool:
+    return len(left) == len(right) and all(map(same_size, left, right))
 
 
 def block_transpose(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | None:
     """[A B ; C D]'  =  [A' C' ; B' D']"""
-    if not isinstance(term, Transpose) or not isinstance(term.arg, BlockMatrix):
+    if not of(term, Transpose, BlockMatrix):
         return None
-    return blocks([[transposed(block) for block in column] for column in zip(*block_rows(term.arg), strict=True)])
+    return cellwise(transposed, columns_of(block_rows(term.arg)))
 
 
 def block_act(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | None:
     """f([A B])  =  [f(A) f(B)]        for an elementwise f"""
-    if not isinstance(term, Act) or not isinstance(term.arg, BlockMatrix):
-        return None
-    return blocks([[Act(block, term.name) for block in row] for row in block_rows(term.arg)])
+    return cellwise(lambda block: Act(block, term.name), block_rows(term.arg)) if of(term, Act, BlockMatrix) else None
 
 
 def block_hadamard(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | None:
-    """[A B] o [C D]  =  [A o C   B o D]        the entrywise product, for blocks of equal sizes;  A o 0  =  0"""
-    if not isinstance(term, Hadamard):
+    """[A B] o [C D]  =  [A o C   B o D]        the entrywise product, for blocks of equal sizes"""
+    if not isinstance(term, Hadamard) or not all(isinstance(part, BlockMatrix) for part in children(term)):
         return None
-    if any(isinstance(part, ZeroMatrix) for part in children(term)):
-        return zero(*shape(term))
     left, right = map(block_rows, children(term))
-    if (len(left), len(left[0])) != (len(right), len(right[0])) or not same_partition(left, right):
-        return None
-    cells = [[Hadamard(a, b) for a, b in zip(*rows, strict=True)] for rows in zip(left, right, strict=True)]
-    return blocks(cells) if len(left) + len(left[0]) > 2 else None
+    return cellwise(Hadamard, left, right) if same_partition(left, right) else None
 
 
 def block_rope(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | None:
-    """Rope_f([A B])  =  [Rope_g(A)  Rope_h(B)]        for f = [g h], pairs of A turned by g; [Rope_f(A) B] without h"""
-    if not isinstance(term, Rope) or term.layout != "interleaved":
+    """Rope_f([A B])  =  [Rope_g(A)  Rope_h(B)]        for f = [g h], g for the pairs of A; [Rope_f(A) B] without h
+
+    Neighbours are the pairs, and A holds whole pairs only.
+    """
+    if not isinstance(term, Rope) or term.layout != "interleaved" or len(block_rows(term.arg)) > 1:
         return None
-    if isinstance(term.arg, ZeroMatrix):
-        return term.arg
-    (first, *others), *below = block_rows(term.arg)
-    if below or not others:
+    ((first, *others),) = block_rows(term.arg)
+    if not others:
         return None
-    rest, turned = blocks([others]), 2 * term.table.cols
-    if (first.cols - turned).is_nonnegative:
+    if (first.cols - 2 * term.table.cols).is_nonnegative:
         return blocks([[Rope(first, term.table), *others]])
-    tables = cut_table(term.table, first.cols / 2) if same_size(term.arg.cols, turned) else None
-    return None if tables is None else blocks([[Rope(first, tables[0]), Rope(rest, tables[1])]])
+    tables = cut_table(term.table, first.cols / 2) if same_size(term.arg.cols, 2 * term.table.cols) else None
+    return blocks([list(map(Rope, (first, blocks([others])), tables))]) if tables else None
 
 
 def cut_table(table: MatrixExpr, pairs: Expr) -> tuple[MatrixExpr, MatrixExpr] | None:
-    """A row of frequencies cut after so many: at a block, or in a geometric sequence anywhere."""
-    if isinstance(table, Frequencies):
+    """A row of frequencies cut after so many: at a block, or in a geometric sequence after any whole number."""
+    a, row = split(table)
+    if isinstance(row, Frequencies) and pairs.is_integer:
         m = 2 * pairs
-        return Frequencies(table.rho, m), product(table.rho**-m, Frequencies(table.rho, table.n - m))
-    (first, *rest) = block_rows(table)[0]
-    return (first, blocks([rest])) if rest and same_size(first.cols, pairs) else None
+        return product(a, Frequencies(row.rho, m)), product(a * row.rho**-m, Frequencies(row.rho, row.n - m))
+    (first, *others), *_ = block_rows(table)
+    return (first, blocks([others])) if others and same_size(first.cols, pairs) else None
 
 
 def block_diag(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | None:
     """diag([a b])  =  [diag(a) 0 ; 0 diag(b)]"""
-    if not isinstance(term, Diag) or not isinstance(term.arg, BlockMatrix):
+    if not of(term, Diag, BlockMatrix):
         return None
     (row,) = block_rows(term.arg)
     return blocks([[Diag(a) if i == j else zero(a.cols, b.cols) for j, b in enumerate(row)] for i, a in enumerate(row)])
 
 
 def block_nested(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | None:
-    """[[A B] C]  =  [A B C]        a zero block is cut to fit; other blocks must have equal parts"""
+    """[[A B] C]  =  [A B C]        a block of zeros or ones is cut to fit; other blocks must have equal parts"""
     if not isinstance(term, BlockMatrix) or not any(isinstance(block, BlockMatrix) for block in children(term)):
         return None
     grid = block_rows(term)
-    heights = [
-        partition(
-            [[part[0].rows for part in block_rows(b)] for b in row if not isinstance(b, ZeroMatrix)],
-            row[0].rows,
-        )
-        for row in grid
-    ]
-    widths = [
-        partition(
-            [[part.cols for part in block_rows(b)[0]] for b in column if not isinstance(b, ZeroMatrix)],
-            column[0].cols,
-        )
-        for column in zip(*grid, strict=True)
-    ]
-    if None in heights or None in widths:
+    rows = [partition(row, heights) for row in grid]
+    columns = [partition(column, widths) for column in columns_of(grid)]
+    if not all(rows) or not all(columns):
         return None
-    cells = [
-        [cut(block, height or [], width or []) for block, width in zip(row, widths, strict=True)]
-        for row, height in zip(grid, heights, strict=True)
-    ]
-    return blocks(
-        [
-            [part for cell in row for part in cell[i]]
-            for row, height in zip(cells, heights, strict=True)
-            for i in range(len(height or []))
-        ]
-    )
+    cells = [[cut(b, m, n) for b, n in zip(row, columns, strict=True)] for row, m in zip(grid, rows, strict=True)]
+    return blocks([[part for cell in row for part in cell[i]] for row in cells for i in range(len(row[0]))])
 
 
-def partition(found: Sequence[Sequence[Expr]], whole: Expr) -> list[Expr] | None:
-    """The one partition that all blocks of a row share; `whole` when there is none; None when they differ."""
-    first = list(found[0]) if found else [whole]
-    agree = all(len(p) == len(first) and all(same_size(a, b) for a, b in zip(p, first, strict=True)) for p in found)
-    return first if agree else None
-
-
-def cut(block: MatrixExpr, heights: Sequence[Expr], widths: Sequence[Expr]) -> Sequence[Sequence[MatrixExpr]]:
-    """A block as its parts; a zero block in parts of the given sizes."""
-    if isinstance(block, ZeroMatrix):
-        return [[zero(height, width) for width in widths] for height in heights]
-    return block_rows(block)
+def partition(found: Sequence[MatrixExpr], sizes: Callable[[Blocks], list[Expr]]) -> list[Expr]:
+    """The sizes of the parts of some blocks side by side, any for zeros or ones; none where they differ."""
+    cuts = [sizes(block_rows(block)) for block in found if not isinstance(block, (ZeroMatrix, OneMatrix))]
+    cuts = cuts or [sizes([[found[0]]])]
+    return cuts[0] if all(same_sizes(cuts[0], other) for other in cuts) else []
 
 
 def annihilate(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | None:
-    """A 0  =  0  =  0 A"""
-    if not isinstance(term, MatMul) or not any(isinstance(part, ZeroMatrix) for part in term.args):
+    """A 0  =  0  =  0 A,   A o 0  =  0  =  0 o A,   Rope(0)  =  0"""
+    parts = children(term)[:1] if isinstance(term, Rope) else children(term)
+    if not isinstance(term, (MatMul, Hadamard, Rope)) or not any(isinstance(part, ZeroMatrix) for part in parts):
         return None
     return zero(*shape(term))
 
@@ -531,15 +512,15 @@ def scalars(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | N
 
 
 def scalar_out(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | None:
-    """(a A)'  =  a A',   diag(a g), sum_e a A, Rope(a A) and a A o B likewise,   relu(a A)  =  a relu(A) for a > 0"""
+    """a leaves (a A)',  diag(a g),  sum_e a A,  Rope(a A),  a A o B,  A o a B;   relu(a A)  =  a relu(A) for a > 0"""
     if not isinstance(term, (Transpose, Diag, HeadSum, Rope, Hadamard, Act)):
         return None
-    scalar, matrices = split(children(term)[0])
-    if scalar == 1:
+    linear = 2 if isinstance(term, Hadamard) else 1  # in so many of its parts
+    factors, matrices = zip(*map(split, children(term)[:linear]), strict=True)
+    scalar = prod(factors)
+    if scalar == 1 or (isinstance(term, Act) and not (term.name in POSITIVELY_HOMOGENEOUS and scalar.is_positive)):
         return None
-    if isinstance(term, Act) and not (term.name in POSITIVELY_HOMOGENEOUS and scalar.is_positive):
-        return None
-    return product(scalar, rebuild(term, [matrices, *children(term)[1:]]))
+    return product(scalar, rebuild(term, [*matrices, *children(term)[linear:]]))
 
 
 def distribute(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | None:
@@ -600,43 +581,36 @@ def first_order(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr
 
 def order(term: Expr) -> int:
     """How many factors t a product has in front."""
-    scalar, _ = split(term)
-    _, power = scalar.as_independent(FIRST_ORDER, as_Add=False)
+    _, power = split(term)[0].as_independent(FIRST_ORDER, as_Add=False)
     base, exponent = power.as_base_exp()
     return int(exponent) if base == FIRST_ORDER and exponent.is_Integer else 0
 
 
 def transpose_product(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | None:
     """(A B)'  =  B' A'"""
-    if not isinstance(term, Transpose) or not isinstance(term.arg, MatMul):
-        return None
-    return transpose_word(term.arg)
+    return transpose_word(term.arg) if of(term, Transpose, MatMul) else None
 
 
 def transpose_sum(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | None:
     """(A + B)'  =  A' + B'"""
-    if not isinstance(term, Transpose) or not isinstance(term.arg, MatAdd):
-        return None
-    return total(*(transposed(part) for part in term.arg.args))
+    return total(*map(transposed, term.arg.args)) if of(term, Transpose, MatAdd) else None
 
 
 def heads_blocks(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | None:
     """sum_e [A_e B_e]  =  [sum_e A_e   sum_e B_e]"""
-    if not isinstance(term, HeadSum) or not isinstance(term.arg, BlockMatrix):
+    if not of(term, HeadSum, BlockMatrix):
         return None
-    return blocks([[HeadSum(block, term.family) for block in row] for row in block_rows(term.arg)])
+    return cellwise(lambda block: HeadSum(block, term.family), block_rows(term.arg))
 
 
 def heads_sum(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | None:
     """sum_e (A_e + B_e)  =  sum_e A_e + sum_e B_e"""
-    if not isinstance(term, HeadSum) or not isinstance(term.arg, MatAdd):
-        return None
-    return total(*(HeadSum(part, term.family) for part in term.arg.args))
+    return total(*(HeadSum(part, term.family) for part in term.arg.args)) if of(term, HeadSum, MatAdd) else None
 
 
 def heads_right(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | None:
     """sum_e (A_e C)  =  (sum_e A_e) C        where C is the same for all heads"""
-    if not isinstance(term, HeadSum) or not isinstance(term.arg, MatMul):
+    if not of(term, HeadSum, MatMul):
         return None
     *first, last = term.arg.args
     if free(last, term.family) or not any(not is_scalar(part) for part in first):
@@ -652,23 +626,17 @@ def lemma(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | Non
     theorem = context.lemmas[index]
     X = context.stream
     T = instance_of(theorem.left, term, X) if X is not None else None
-    if T is None or is_scalar(T):
+    if X is None or T is None or is_scalar(T):
         return theorem.right if term == theorem.left else None
-    assert X is not None
-    if X is not None and any(hides(side, X) for side in (theorem.left, theorem.right)):
+    captured = any(free(T, family) for family in families(theorem.left) | families(theorem.right))
+    if captured or hides(theorem.left, X) or hides(theorem.right, X) or not same_shape(T, X):
         return None
-    binders = families(theorem.left) | families(theorem.right)
-    if any(free(T, family) for family in binders) or not (same_size(T.rows, X.rows) and same_size(T.cols, X.cols)):
-        return None
-    if substitute(theorem.left, {X: T}) != term:
-        return None
-    return substitute(theorem.right, {X: T})
+    return substitute(theorem.right, {X: T}) if substitute(theorem.left, {X: T}) == term else None
 
 
 def hides(term: Expr, X: MatrixSymbol) -> bool:
     """Whether X stands in a layer of a stack as something other than its stream, where no instance reaches it."""
-    stacks = term.atoms(Stack)
-    return any(node.stream != X and X in atoms(layer) for node in stacks for layer in (node.body, *node.inserted))
+    return any(X in atoms(layer) for node in term.atoms(Stack) if node.stream != X for layer in node.layers)
 
 
 def instance_of(pattern: Expr, term: Expr, X: MatrixSymbol) -> MatrixExpr | None:
@@ -694,8 +662,7 @@ def induction(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr |
     X = context.stream
     if not isinstance(term, Stack) or X is None or X in atoms(term.arg):
         return None
-    layers = (term.body, *term.inserted)
-    if any(layer.has(Stack) or (term.stream != X and X in atoms(layer)) for layer in layers):
+    if any(layer.has(Stack) or (term.stream != X and X in atoms(layer)) for layer in term.layers):
         return None
     for C in stream_maps(term.arg):
         captured = any(free(part, family) for part in C for family in families(term))
@@ -704,7 +671,7 @@ def induction(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr |
         XC = product(X, *C)
         if not same_size(XC.cols, term.stream.cols):
             continue
-        sides = [proved_for(context, substitute(G, {term.stream: XC})) for G in layers]
+        sides = [proved_for(context, substitute(G, {term.stream: XC})) for G in term.layers]
         Y, F, *K = (None if side is None else ends_with(side, C) for side in (term.arg, *sides))
         if Y is None or F is None or None in K or any(free(layer, term.family) for layer in K):
             continue

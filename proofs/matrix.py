@@ -22,6 +22,17 @@ from .repair import Repair, repair
 Verdict = Literal["proved", "refuted", "undecided", "not-applicable"]
 
 
+SIX = (
+    "mlp-expansion",
+    "head-addition",
+    "heads-expansion",
+    "attention-expansion",
+    "hidden-expansion",
+    "layer-addition",
+)
+"""The paper's expansions, in its order."""
+
+
 @dataclass(frozen=True)
 class Cell:
     """One expansion on one architecture."""

@@ -12,12 +12,14 @@ from ..symbolic.terms import (
     Act,
     Diag,
     Expr,
+    Frequencies,
     Hadamard,
     HeadSum,
     Kron,
     MatrixExpr,
     Norm,
     Path,
+    Rope,
     RowScale,
     Softmax,
     Stack,
@@ -36,7 +38,7 @@ from ..symbolic.terms import (
     zero,
 )
 from .kernel import FIRST_ORDER, Context, Equation, Step, derive
-from .samples import ACTIVATIONS, GROUPS, HEADS, LAYERS, Definitions
+from .samples import ACTIVATIONS, GROUPS, HEADS, LAYERS, MASKS, Definitions
 
 Random = np.random.Generator
 Choice = TypeVar("Choice")
@@ -46,12 +48,13 @@ eps = scalar("eps")
 t = FIRST_ORDER
 SIDES: tuple[Expr, ...] = (Integer(1), m, n, n, p, n + p, 2 * n, 2 * n)
 SCALARS: tuple[Expr, ...] = (Integer(-1), Integer(2), Rational(1, 3), sqrt(n), 1 / sqrt(p), n / p, m - n, eps, t)
+RATIOS: tuple[Expr, ...] = (Integer(2), Rational(-1, 3), sqrt(n), n / p, 1 + t)  # of frequencies, never zero
 DEPTH = 3
 
 
 def random_term(rng: Random) -> MatrixExpr:
-    """A term of random shape, often square, where a wrong order of blocks or factors fits; or of a seldom kind."""
-    if not rng.integers(4):
+    """A term of random shape, often square, where a wrong order of blocks or factors fits; or of a kind that is seldom else."""
+    if rng.integers(2):
         maker, rows, columns = choice(rng, SELDOM)
         made = maker(rng, rows, columns, 1, ())
         if made is not None:
@@ -144,6 +147,7 @@ def leaf(rng: Random, rows: Expr, columns: Expr, depth: int, within: Path) -> Ma
     path = choice(rng, ((), within, *((family,) for family in within)))
     name = choice(rng, ("A", "A2")) + "".join(f"_{family}" for family in path)
     constants = [zero(rows, columns), ones(rows, columns), *([eye(rows)] if rows == columns else [])]
+    constants += [Frequencies(choice(rng, RATIOS), 2 * columns)] if rows == 1 else []
     return choice(rng, [*[matrix(f"{name}[{rows},{columns}]", rows, columns, path)] * 4, *constants])
 
 
@@ -172,11 +176,20 @@ def common_factor(rng: Random, rows: Expr, columns: Expr, depth: int, within: Pa
 
 
 def a_grid(rng: Random, rows: Expr, columns: Expr, depth: int, within: Path) -> MatrixExpr | None:
-    """Blocks, where a side is a sum; a block with a side of two sizes may be cut again.  Sometimes a sum of two."""
+    """Blocks, where a side is a sum; a block with a side of two sizes may be cut again.
+
+    Sometimes a sum of two, or one with ones on the right.
+    """
     heights, widths = parts(rng, rows), parts(rng, columns)
     if len(heights) == len(widths) == 1:
         return None
-    return total(*(grid(rng, heights, widths, depth, within) for _ in range(choice(rng, (1, 1, 1, 2)))))
+    made = total(*(grid(rng, heights, widths, depth, within) for _ in range(choice(rng, (1, 1, 1, 2)))))
+    return made if rng.integers(6) else total(made, ending_in_ones(rng, rows, columns, within))
+
+
+def ending_in_ones(rng: Random, rows: Expr, columns: Expr, within: Path) -> MatrixExpr:
+    inner = choice(rng, SIDES)
+    return product(choice(rng, SCALARS), leaf(rng, rows, inner, 0, within), ones(inner, columns))
 
 
 def grid(rng: Random, heights: Sequence[Expr], widths: Sequence[Expr], depth: int, within: Path) -> MatrixExpr:
@@ -184,8 +197,10 @@ def grid(rng: Random, heights: Sequence[Expr], widths: Sequence[Expr], depth: in
 
 
 def a_product_of_grids(rng: Random, rows: Expr, columns: Expr, depth: int, within: Path) -> MatrixExpr:
+    """Grids that fit; sometimes one of them is a matrix of ones."""
     heights, inner, widths = (parts(rng, side) for side in (rows, choice(rng, SIDES[-3:]), columns))
-    return product(grid(rng, heights, inner, depth, within), grid(rng, inner, widths, depth, within))
+    first, last = grid(rng, heights, inner, depth, within), grid(rng, inner, widths, depth, within)
+    return product(*choice(rng, ((first, last), (first, last), (ones(*first.shape), last), (first, ones(*last.shape)))))
 
 
 def parts(rng: Random, side: Expr) -> list[Expr]:
@@ -196,11 +211,12 @@ def parts(rng: Random, side: Expr) -> list[Expr]:
 
 
 def nested_grids(rng: Random, rows: Expr, columns: Expr, depth: int, within: Path) -> MatrixExpr | None:
-    """A row of columns of blocks, with a scalar in front or without."""
+    """A row of columns of blocks, or of one and a matrix of ones; with a scalar in front or without."""
     heights, widths = parts(rng, rows), parts(rng, columns)
     if len(heights) == 1 or len(widths) == 1:
         return None
-    made = blocks([[grid(rng, heights, [width], depth, within) for width in widths]])
+    cells = [grid(rng, heights, [width], depth, within) for width in widths]
+    made = blocks([choice(rng, (cells, cells, [ones(*cells[0].shape), *cells[1:]]))])
     return choice(rng, (made, product(choice(rng, SCALARS), made)))
 
 
@@ -224,7 +240,7 @@ def an_act(rng: Random, rows: Expr, columns: Expr, depth: int, within: Path) -> 
 
 
 def a_softmax(rng: Random, rows: Expr, columns: Expr, depth: int, within: Path) -> MatrixExpr:
-    return Softmax(term(rng, rows, columns, depth, within))
+    return Softmax(term(rng, rows, columns, depth, within), choice(rng, MASKS))
 
 
 def a_norm(rng: Random, rows: Expr, columns: Expr, depth: int, within: Path) -> MatrixExpr:
@@ -244,7 +260,25 @@ def a_diagonal(rng: Random, rows: Expr, columns: Expr, depth: int, within: Path)
 
 
 def a_hadamard(rng: Random, rows: Expr, columns: Expr, depth: int, within: Path) -> MatrixExpr:
+    """An entrywise product, often of blocks that are cut alike."""
+    if rng.integers(3):
+        heights, widths = parts(rng, rows), parts(rng, columns)
+        return Hadamard(*(grid(rng, heights, widths, depth, within) for _ in range(2)))
     return Hadamard(term(rng, rows, columns, depth, within), term(rng, rows, columns, depth, within))
+
+
+def a_rope(rng: Random, rows: Expr, columns: Expr, depth: int, within: Path) -> MatrixExpr | None:
+    """Turned pairs of columns: all of 2 n, or all or the first of 2 n + 2 p or 4 n in two blocks."""
+    if columns not in (2 * n, 4 * n, 2 * n + 2 * p):
+        return None
+    layout = choice(rng, ("interleaved", "interleaved", "interleaved", "half"))
+    if columns == 2 * n:
+        return Rope(term(rng, rows, columns, depth, within), leaf(rng, Integer(1), n, 0, within), layout)
+    widths = [2 * n, columns - 2 * n]
+    first, other = (leaf(rng, Integer(1), width / 2, 0, within) for width in widths)
+    geometric = Frequencies(choice(rng, RATIOS), columns)
+    table = choice(rng, (blocks([[first, other]]), first, geometric, product(choice(rng, RATIOS), geometric)))
+    return Rope(grid(rng, [rows], widths, depth, within), table, layout)
 
 
 def a_kron(rng: Random, rows: Expr, columns: Expr, depth: int, within: Path) -> MatrixExpr:
@@ -265,7 +299,8 @@ def a_head_sum(rng: Random, rows: Expr, columns: Expr, depth: int, within: Path)
 
 MAKERS: tuple[Maker, ...] = (
     *(a_product, a_product_of_grids, a_multiple, a_multiple, a_sum, like_terms, common_factor),
-    *(a_transpose, a_transpose, a_transpose, an_act, an_act, an_act, a_softmax, a_norm, a_hadamard, a_kron),
+    *(a_transpose, a_transpose, a_transpose, an_act, an_act, an_act, a_softmax, a_norm, a_kron),
+    *(a_hadamard, a_hadamard, a_rope, a_rope),
     *(nested_grids, nested_grids, made_of_zeros, of_first_order),
     *(a_diagonal, a_diagonal, a_head_sum, a_head_sum, a_head_sum, planted, planted, planted),
 )
@@ -277,4 +312,6 @@ SELDOM: tuple[tuple[Maker, Expr, Expr], ...] = (
     (made_of_zeros, n + p, 2 * n),
     (of_first_order, n, n),
     (a_head_sum, n, n),
+    *((a_hadamard, rows, 2 * n) for rows in (2 * n, n + p)),
+    *((a_rope, m, columns) for columns in (2 * n, 4 * n, 4 * n, 2 * n + 2 * p)),
 )

@@ -21,6 +21,7 @@ from ..symbolic.variant import PARAMETERS as PARAMETER_NAMES
 from ..symbolic.variant import Constraint, Variant, loads
 from ..symbolic.writing import fitted, replaced, text_of
 from .check import Claim, claim_of
+from .copies import two_copies
 from .features import as_in_the_paper, irreducible, random_instance, same_output, seems_to_hold
 
 TRIES = 80  # edited variants that are tried on numbers
@@ -52,7 +53,7 @@ class Repair:
 
 
 def repair(variant: Variant, preset: Preset, features: Sequence[str], seed: int = 0) -> Repair | None:
-    """The smallest repair that the edits reach, proved; None if there is none, or none that the prover proves.
+    """The smallest repair that the edits reach, or else two copies of the stream, proved; None where neither is.
 
     `features` are the options that break the variant, in the order in which they are mended.
     """
@@ -63,7 +64,11 @@ def repair(variant: Variant, preset: Preset, features: Sequence[str], seed: int 
         if claim.theorem is not None and seems_to_hold(saved, preset, seed):
             there = (name for name in edit if name in saved.rewrite or name in saved.new)
             return Repair(saved, tuple(f"{name} = {show(edit[name])}" for name in there), claim)
-    return None
+    copied = two_copies(variant, preset)
+    claim = None if copied is None else claim_of([copied], paper_model(preset))
+    if copied is None or claim is None or claim.theorem is None or not seems_to_hold(copied, preset, seed):
+        return None
+    return Repair(copied, ("h = 2*h", "the stream is [X, X] instead of [X, 0]: every parameter in two parts"), claim)
 
 
 # ---------------------------------------------------------------- the search

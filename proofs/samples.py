@@ -10,12 +10,14 @@ from sympy import Rational, S, sqrt
 from ..symbolic.terms import (
     Act,
     Diag,
+    Frequencies,
     Hadamard,
     HeadSum,
     Kron,
     MatrixExpr,
     MatrixSymbol,
     Norm,
+    Rope,
     RowScale,
     Softmax,
     Stack,
@@ -60,7 +62,9 @@ class Sample:
 # ---------------------------------------------------------------- names for the samples
 
 m, n, p, q, n_hat = map(size, ("m", "n", "p", "q", "n_hat"))
+k, k_hat = (size(name, even=True) for name in ("k", "k_hat"))
 eps = scalar("eps")
+rho = 1 + scalar("r")  # of frequencies, never zero
 t = FIRST_ORDER
 
 A, A2, A3 = (matrix(name, m, n) for name in ("A", "A2", "A3"))
@@ -77,6 +81,12 @@ V2, W, W2 = matrix("V2", m, p, (HEADS,)), matrix("W", n, p, (HEADS,)), matrix("W
 G, G2 = matrix("G", m, n, (GROUPS,)), matrix("G2", n, n, (GROUPS,))
 H, H2 = matrix("H", m, n, (HEADS, GROUPS)), matrix("H2", n, n, (HEADS, GROUPS))
 W3 = matrix("W3", n, n, (LAYERS, HEADS))
+# Queries or keys of whole pairs, and tables of their frequencies
+A2n, A2n2, A2n3, A2p = (matrix(name, m, 2 * size(name[2])) for name in ("A2n", "A2n2", "A2n3", "A2p"))
+Ak, Ak2, Akhat = matrix("Ak", m, k), matrix("Ak2", m, k), matrix("Akhat", m, k_hat - k)
+f, f2, f3, fp = (matrix(name, 1, side) for name, side in (("f", n), ("f2", n), ("f3", n), ("fp", p)))
+VR, fV = matrix("VR", n, 2 * p, (HEADS,)), matrix("fV", 1, p, (HEADS,))
+MASKS = ("none", "causal", "top")
 ACTIVATIONS = ("relu", "gelu", "silu", "tanh", "sigmoid", "softplus", "cos")
 
 
@@ -132,6 +142,13 @@ PLAIN: Mapping[str, Sequence[MatrixExpr]] = {
         product(blocks([[A, L, L2]]), blocks([[B, R2], [eye(p), R], [zero(q, p), eye(q)]])),
         product(blocks([[A], [Q1]]), blocks([[Q2, B]])),  # only a common factor inside
         product(row(A, matrix("A4", m, n_hat - n)), column(B, matrix("B4", n_hat - n, p))),
+        product(ones(m, n + p), column(B, matrix("R5", p, p))),  # the ones are cut
+        product(row(A, L), ones(n + p, q)),
+        product(ones(m, 2 * n), blocks([[Q1, Q2], [Q3, Q4]])),
+        product(blocks([[Q1, Q2], [Q3, zero(n, n)]]), ones(2 * n, n)),
+        product(row(A, L, L2), ones(n + p + q, 1)),
+        product(ones(m, 1), row(g, g2)),
+        product(row(matrix("x1", 1, 1), matrix("x2", 1, 1)), ones(2, 1)),
     ],
     "scalar into blocks": [
         product(2, row(A, L)),
@@ -145,6 +162,11 @@ PLAIN: Mapping[str, Sequence[MatrixExpr]] = {
         total(blocks([[Q1, Q2], [Q3, Q4]]), blocks([[Q5, Q6], [Q7, Q8]])),
         total(column(A, Q1), column(product(-1, A), Q2)),
         total(row(total(A, A2), L), row(A3, L)),
+        total(row(A, L), ones(m, n + p)),  # the ones are cut
+        total(product(-2, ones(m, n + p)), row(A, L), row(A2, L)),
+        total(row(A, L), product(3, A2, ones(n, n + p))),
+        total(row(Q1, Q2), product(Q3, ones(n, 2 * n))),
+        total(row(g, g2), product(n, ones(1, 1), ones(1, n + p))),
     ],
     "block transpose": [
         transposed(row(A, L)),
@@ -157,6 +179,37 @@ PLAIN: Mapping[str, Sequence[MatrixExpr]] = {
         *(Act(row(A, zero(m, p)), name) for name in ACTIVATIONS),
         Act(blocks([[Q1, Q2], [Q3, Q4]]), "relu"),
         Act(column(product(-1, A), product(2, Q1)), "sigmoid"),
+    ],
+    "entrywise product of blocks": [
+        Hadamard(row(A, L), row(A2, matrix("L3", m, p))),
+        Hadamard(row(Q1, Q2), row(Q3, Q4)),
+        Hadamard(column(A, Q1), column(A2, product(-1, Q2))),
+        Hadamard(blocks([[Q1, Q2], [Q3, Q4]]), blocks([[Q5, Q6], [eye(n), Q8]])),
+        Hadamard(row(Act(A, "silu"), zero(m, p)), row(A2, L)),
+        Hadamard(row(row(A, A2), L), row(A2n, product(t, matrix("L3", m, p)))),
+        Hadamard(row(V, V2), row(Act(V3, "relu"), L)),
+        Hadamard(row(matrix("x1", 1, 1), matrix("x2", 1, 1)), row(matrix("x3", 1, 1), matrix("x4", 1, 1))),
+        Hadamard(row(A, matrix("A4", m, n_hat - n)), row(A2, matrix("A5", m, n_hat - n))),
+    ],
+    "rotation of blocks": [
+        Rope(row(A2n, A2p), row(f, fp)),
+        Rope(row(A2n, A2n2), row(f, f2)),
+        Rope(row(A2n, A2n2, A2n3), row(f, f2, f3)),
+        Rope(row(row(A2n, A2n2), A2p), row(row(f, f2), fp)),
+        Rope(row(matrix("x5", 1, 2), matrix("x6", 1, 2)), row(matrix("f1", 1, 1), matrix("f4", 1, 1))),
+        Rope(row(VR, matrix("B6", n, 2 * n)), row(fV, f)),
+        Rope(row(Ak, Akhat), Frequencies(rho, k_hat)),
+        Rope(row(Ak, Ak2), Frequencies(n / p, 2 * k)),
+        Rope(row(A2n, A2p), Frequencies(-rho, 2 * n + 2 * p)),
+        Rope(row(A2n, A2n2), Frequencies(1 + t, 4 * n)),
+        Rope(row(A2n, A2n2, A2n3), product(-n, Frequencies(sqrt(n), 6 * n))),
+        Rope(row(A2n, A2n2), product(1 + t, Frequencies(rho, 4 * n))),
+        Rope(row(matrix("A10", m, 4), matrix("A11", m, 2)), Frequencies(2, 6)),
+        Rope(row(A2n, L), f),  # what is beyond the table stays as it is
+        Rope(row(A2n, A2n2), f),
+        Rope(row(matrix("A12", m, 2 * n + p), L2, L), f),
+        Rope(row(Ak, L, A), Frequencies(rho, k)),
+        Rope(row(A2n, L), f, "interleaved"),
     ],
     "diagonal of blocks": [
         Diag(row(g, g2)),
@@ -174,6 +227,8 @@ PLAIN: Mapping[str, Sequence[MatrixExpr]] = {
         blocks([[blocks([[Q1, Q2], [Q3, Q4]]), zero(2 * n, n)], [row(Q5, Q6), Q7]]),
         blocks([[blocks([[Q1, zero(n, n)], [Q3, Q4]]), column(Q5, Q6)], [row(Q7, Q8), eye(n)]]),
         blocks([[zero(n, n + p), B], [row(Q1, B), B2]]),
+        blocks([[row(Q1, Q2), Q3], [ones(n, 2 * n), Q4]]),  # and so are ones
+        blocks([[blocks([[Q1, Q2], [Q3, Q4]]), ones(2 * n, n)], [zero(n, 2 * n), Q7]]),
     ],
     "product with zero": [
         product(A, zero(n, p)),
@@ -181,6 +236,10 @@ PLAIN: Mapping[str, Sequence[MatrixExpr]] = {
         product(2, A, zero(n, n), B),
         product(Q1, zero(n, n), Q2),
         product(RowScale(gram(A), n, eps), zero(m, n)),
+        Hadamard(zero(m, n), A),
+        Hadamard(Act(A, "cos"), zero(m, n)),
+        Rope(zero(m, 2 * n), f),
+        Rope(zero(m, k), Frequencies(rho, k), "half"),
     ],
     "sum with zero": [
         total(A, zero(m, n)),
@@ -231,6 +290,15 @@ PLAIN: Mapping[str, Sequence[MatrixExpr]] = {
         Act(product(sqrt(n / p), n, A, B), "relu"),
         Act(product(1 + t**2, A), "relu"),
         transposed(product(t, A)),
+        Rope(product(-2, A2n), f),
+        Rope(product(-2, A2n), f, "half"),
+        Rope(product(sqrt(n / p), m - n, Ak), Frequencies(rho, k)),
+        Rope(product(t, A2n), product(2, f), "half"),
+        Hadamard(product(2, A), A2),
+        Hadamard(A, product(-1, A2)),
+        Hadamard(product(2, A), product(1 / n, A2)),
+        Hadamard(product(t, A), product(t, A2)),
+        Hadamard(product(m - n, A), Act(A, "relu")),
     ],
     "distribute": [
         product(total(A, A2), B),
@@ -314,26 +382,42 @@ PLAIN: Mapping[str, Sequence[MatrixExpr]] = {
         groups(product(G, W2)),
         heads(product(H, groups(H2), groups(G2))),
         heads(product(V, W3, matrix("U3", n, p, (LAYERS,)))),
+        heads(product(V, Rope(matrix("B6", n, 2 * p), fp))),
+        heads(product(V, VR, Softmax(matrix("R6", 2 * p, q), "causal"))),
     ],
 }
 
 TRAPS: Mapping[str, Sequence[MatrixExpr]] = {
-    "block product": [product(row(A, L), column(matrix("K4", p, q), matrix("K5", n, q)))],
+    "block product": [
+        product(row(A, L), column(matrix("K4", p, q), matrix("K5", n, q))),
+        product(ones(m, n), ones(n, p)),
+        product(ones(m, n + p), matrix("K2", n + p, q)),
+        product(row(matrix("K6", m, p), A), product(2, ones(n + p, q))),
+    ],
     "block sum": [
         total(row(A, L), row(matrix("K6", m, p), matrix("K7", m, n))),
         total(row(Q1, Q2), matrix("K8", n, 2 * n)),
+        total(column(A, Q1), ones(m + n, n)),
+        total(row(A, L), product(ones(m, 1), matrix("K9", 1, n + p))),
+        total(row(A, L), Act(ones(m, n + p), "cos")),
+        total(blocks([[Q1, Q2], [Q3, Q4]]), product(matrix("K12", 2 * n, n), ones(n, 2 * n))),
+        total(ones(m, n), product(A, ones(n, n))),
     ],
     "nested blocks": [column(row(A, L), row(matrix("K9", m, p), matrix("K10", m, n)))],
     "product with zero": [
         product(A, ones(n, p)),
         product(2, eye(n)),
         product(row(A, zero(m, p)), column(B, matrix("K11", p, p))),
+        Hadamard(A, ones(m, n)),
+        Hadamard(row(A, zero(m, p)), row(A2, L)),
+        Rope(A2n, zero(1, n)),
+        Rope(row(A2n, zero(m, 2 * p)), row(f, fp)),
     ],
     "sum with zero": [total(A, ones(m, n))],
     "zeros": [
         *(Act(zero(m, n), name) for name in ("sigmoid", "softplus", "cos")),
         row(zero(m, n), L),
-        Softmax(zero(m, n)),
+        *(Softmax(zero(m, n), mask) for mask in MASKS),
         RowScale(zero(m, m), n, S.One),
     ],
     "identity": [product(A, ones(n, n)), transposed(Q1)],
@@ -342,8 +426,12 @@ TRAPS: Mapping[str, Sequence[MatrixExpr]] = {
         Act(product(m - n, A), "relu"),
         Act(product(-1, t, A), "relu"),
         *(Act(product(2, A), name) for name in ACTIVATIONS if name != "relu"),
-        Softmax(product(2, A)),
+        *(Softmax(product(2, A), mask) for mask in MASKS),
         RowScale(product(2, gram(A)), n, eps),
+        Rope(A2n, product(2, f)),
+        Rope(A2n, product(2, f), "half"),
+        Hadamard(product(2, A), product(Rational(1, 2), A2)),
+        Hadamard(Act(product(2, A), "tanh"), A2),
     ],
     "first order": [
         product(t, A),
@@ -351,7 +439,8 @@ TRAPS: Mapping[str, Sequence[MatrixExpr]] = {
         *(Act(product(t, A), name) for name in ("sigmoid", "softplus", "cos")),
         Act(product(2, A), "tanh"),
         Act(total(A, product(t, A)), "tanh"),
-        Softmax(product(t, A)),
+        *(Softmax(product(t, A), mask) for mask in MASKS),
+        Rope(A2n, product(t, f)),
         product(t, Act(product(2, A), "relu")),
     ],
     "distribute": [product(Act(total(A, A2), "relu"), B), Act(total(A, A2), "tanh")],
@@ -361,12 +450,47 @@ TRAPS: Mapping[str, Sequence[MatrixExpr]] = {
         total(product(Q1, Q2), product(Q1, Q3)),
     ],
     "like terms": [total(Q1, transposed(Q1)), total(product(Q1, Q2), product(Q2, Q1)), total(A, Act(A, "relu"))],
-    "elementwise on blocks": [Softmax(row(A, L)), Norm(row(A, L), row(g, g2), eps)],
+    "elementwise on blocks": [
+        *(Softmax(row(A, L), mask) for mask in MASKS),
+        *(Softmax(column(A, Q1), mask) for mask in MASKS),
+        Norm(row(A, L), row(g, g2), eps),
+    ],
+    "entrywise product of blocks": [
+        Hadamard(row(A, L), row(matrix("K6", m, p), matrix("K7", m, n))),
+        Hadamard(row(Q1, Q2), matrix("K8", n, 2 * n)),
+        Hadamard(row(A, L), ones(m, n + p)),
+        Hadamard(blocks([[Q1, Q2], [Q3, Q4]]), row(*(matrix(f"K{i}", 2 * n, n) for i in (12, 13)))),
+        Hadamard(column(row(Q1, Q2), row(Q3, Q4)), row(column(Q5, Q6), column(Q7, Q8))),
+        Hadamard(A, A2),
+        Kron(row(A, L), row(A2, L)),
+    ],
+    "rotation of blocks": [
+        Rope(row(A2n, A2n2), row(f, f2), "half"),
+        Rope(row(A2n, A2n2), Frequencies(rho, 4 * n), "half"),
+        Rope(row(A2n, L), f, "half"),
+        Rope(row(A, A2), Frequencies(rho, 2 * n)),  # with n odd a pair lies in both blocks
+        Rope(row(A, matrix("A13", m, k - n)), Frequencies(rho, k)),
+        Rope(row(matrix("x1", 1, 1), matrix("x2", 1, 1)), matrix("f1", 1, 1)),
+        Rope(row(A, A2, A2n), row(f, f2)),
+        Rope(row(A2n, A2p), row(fp, f)),
+        Rope(row(A2n, A2n2), matrix("K14", 1, 2 * n)),
+        Rope(row(A2n, A2n2), product(2, row(f, f2))),
+        Rope(row(A, A2), f),
+        Rope(row(A2n, L), row(f, fp)),  # more frequencies than pairs
+        Rope(row(A2n, A2n2, L), row(f, f2)),
+        Rope(column(A2n, matrix("A14", n, 2 * n)), f),
+        Rope(blocks([[A2n, L], [matrix("A14", n, 2 * n), B]]), f),
+        Rope(A2n, f),
+    ],
     "diagonal of blocks": [Diag(g)],
     "transpose of a product": [transposed(Hadamard(Q1, Q2)), transposed(Kron(Q1, Q2))],
     "transpose of a sum": [transposed(Act(total(Q1, Q2), "relu"))],
     "heads of a sum": [heads(Act(total(V, A), "relu")), heads(Act(total(V, product(-1, V)), "relu"))],
-    "heads of blocks": [heads(Softmax(row(V, V2)))],
+    "heads of blocks": [
+        *(heads(Softmax(row(V, V2), mask)) for mask in MASKS),
+        heads(Hadamard(row(V, V2), row(V3, V2))),
+        heads(Rope(row(VR, B), fV)),
+    ],
     "common factor of heads": [
         heads(product(V, W)),
         heads(product(A, W2)),
@@ -374,6 +498,9 @@ TRAPS: Mapping[str, Sequence[MatrixExpr]] = {
         heads(product(V, B, transposed(V2))),
         heads(product(Q1, heads(W2))),
         heads(product(V, W3)),
+        heads(product(V, Rope(matrix("B6", n, 2 * p), fV))),
+        heads(product(V, Softmax(W, "causal"))),
+        heads(product(V, Hadamard(B, W))),
         heads(product(V, groups(H2))),
         groups(product(G, H2)),
         groups(product(heads(H), H2)),
@@ -507,11 +634,15 @@ def lemma_samples() -> Iterator[Sample]:
         hypotheses=(Equation(product(S1, matrix("Z", n, n)), zero(n, n)),),
     )
     own = proved(product(A, eye(n)), everywhere("identity"))
-    given = Context(lemmas=(own, doubled, spread, sum_of_heads), stream=X)
+    attended = proved(Softmax(total(X, X), "causal"), Step("like terms", ((0,),)))
+    turned = proved(Rope(total(row(X, X), row(A, A2)), f3, "half"), Step("block sum", ((0,),)))
+    given = Context(lemmas=(own, doubled, spread, sum_of_heads, attended, turned), stream=X)
     for index, lemma, instances in (
         (1, doubled, (X, A, product(-2, A), product(L, T2, A), Act(A, "tanh"))),
         (2, spread, (X, A, product(-2, A), product(L, T2, A), total(A, A2), heads(product(V, W2)))),
         (3, sum_of_heads, (X, A, product(L, T2, A), total(A, A2), heads(V), G, groups(G))),
+        (4, attended, (A, product(-2, A), heads(V))),
+        (5, turned, (A, product(L, T2, A))),
     ):
         for instance in instances:
             yield Sample("lemma", substitute(lemma.left, {X: instance}), (index,), given)
@@ -527,6 +658,9 @@ def lemma_samples() -> Iterator[Sample]:
         (3, heads(product(transposed(V2), groups(H)))),
         (1, Act(total(A, A2), "relu")),
         (1, Act(total(A, A), "tanh")),
+        (4, Softmax(total(A, A))),
+        (5, Rope(total(row(A3, A3), row(A, A2)), f, "half")),
+        (5, Rope(total(row(A3, A3), row(A, A2)), f3)),
         (2, product(A, total(B, B3))),
         (0, product(A2, eye(n))),
     ):

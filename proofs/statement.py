@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from sympy import Symbol
+
 from ..symbolic.expand import Expansion
 from ..symbolic.notation import latex, text
 from ..symbolic.syntax import show
@@ -51,13 +53,21 @@ def statement(steps: Sequence[Expansion]) -> tuple[Sentence, ...]:
     """What a chain of expansions claims: for which sizes, parameters and new blocks; then what is equal."""
     old = steps[0].old
     above: Mapping[Expr, Expr] = {grown: base for step in steps for grown, base in step.above.items()}
-    sizes = [formula(size) for size in old.sizes.values()]
+    own = {name: size for name, size in old.sizes.items() if size.is_Symbol}
+    sizes = [formula(size) for size in own.values()]
     grown = [equation(symbol, base, ">") for symbol, base in above.items()]
-    free = claim_sizes(steps) - set(above) - set(old.sizes.values())
+    free = claim_sizes(steps) - set(above) - set(own.values())
+    made = [equation(Symbol(name), size) for name, size in old.sizes.items() if name not in own]
     sizes += [formula(size) for size in sorted(free, key=str)]
     whole = [formula(size) for size in whole_sizes(steps)]
     lines: list[Sentence] = [
-        ("For all sizes ", *listed(sizes), " at least 1", *((", ", *listed(grown)) if grown else ()), ","),
+        (
+            "For all sizes ",
+            *listed(sizes),
+            " at least 1",
+            *(part for one in (*made, *grown) for part in (", ", one)),
+            ",",
+        ),
         *([("for which ", *listed(whole), " are whole," if len(whole) > 1 else " is whole,")] if whole else []),
         ("for any number of layers and heads at least 1, all parameters and all inputs,",),
     ]

@@ -5,28 +5,23 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from markupsafe import Markup
-
 from ..proofs.check import preset_named
 from ..proofs.experiment import Outcome
-from ..proofs.matrix import Cell, Matrix, matrix
+from ..proofs.matrix import SIX, Cell, Matrix, matrix
 from ..symbolic.architecture import PRESETS, paper_model
 from ..symbolic.expand import expand
 from ..symbolic.variant import load
 from .answers import counterexample_json
 from .files import unwritable, written
-from .page import _environment, _policy, _style
-from .report import SIX
+from .page import environment, policy, style_sheet
 from .sections import shown
-from .view import Counterexample, Text
+from .view import MatrixSection, ShownArchitecture, ShownCell
 
 Json = dict[str, Any]
 Say = Callable[[str], None]
-TEMPLATES = Path(__file__).with_name("templates")
 
 WORDS = {"proved": "proved", "refuted": "refuted", "undecided": "undecided", "not-applicable": "does not apply"}
 SHORT = {"not-applicable": "-"}
@@ -178,43 +173,6 @@ def summary(found: Matrix) -> str:
 # ---------------------------------------------------------------- the page
 
 
-@dataclass(frozen=True)
-class ShownCell:
-    """A cell as the page shows it; `kind` is its shape in the picture."""
-
-    id: str
-    title: str
-    kind: str
-    shape: str
-    word: str
-    reason: Text
-    numbers: Text
-    counterexample: Counterexample | None
-    changes: tuple[str, ...]
-    note: Text
-    variant_text: str
-    repairable: bool
-
-
-@dataclass(frozen=True)
-class ShownArchitecture:
-    """A row of the picture: an architecture, where its facts come from, and its cells."""
-
-    name: str
-    description: str
-    source: str
-    cells: tuple[ShownCell, ...]
-
-
-@dataclass(frozen=True)
-class MatrixSection:
-    """The matrix as plain data, for a page of its own or as a section of another."""
-
-    expansions: tuple[str, ...]
-    rows: tuple[ShownArchitecture, ...]
-    summary: str
-
-
 def matrix_section(found: Matrix) -> MatrixSection:
     """What a page shows of a matrix."""
     titles = {name: variant.name for name, variant in found.expansions.items()}
@@ -264,7 +222,6 @@ def numbers(outcomes: tuple[Outcome, ...]) -> str:
 
 def matrix_page(found: Matrix) -> str:
     """A page of its own."""
-    style = Markup(_style() + Markup((TEMPLATES / "matrix.css").read_text(encoding="utf-8")))
-    template = _environment().get_template("matrix-page.html.j2")
-    section = matrix_section(found)
-    return template.render(matrix=section, seconds=found.seconds, style=style, policy=_policy(style, ""))
+    style, section = style_sheet("matrix.css"), matrix_section(found)
+    template = environment().get_template("matrix-page.html.j2")
+    return template.render(matrix=section, seconds=found.seconds, style=style, policy=policy(style, ""))

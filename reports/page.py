@@ -21,22 +21,23 @@ _HERE = Path(__file__).parent
 
 def render(page: Page) -> str:
     """The page as HTML."""
-    style, script = _style(), _script(page)
+    style, script = style_sheet(*(["matrix.css"] if page.matrix is not None else [])), _script(page)
     known = {name for name, _ in page.rules}
-    template = _environment().get_template("page.html.j2")
-    return template.render(page=page, known=known, style=style, script=script, policy=_policy(style, script))
+    template = environment().get_template("page.html.j2")
+    return template.render(page=page, known=known, style=style, script=script, policy=policy(style, script))
 
 
 @cache
-def _environment() -> Environment:
-    environment = Environment(
+def environment() -> Environment:
+    """The templates with their filters."""
+    found = Environment(
         loader=FileSystemLoader(_HERE / "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {
+    found.filters |= {
         "text": text,
         "math": _math,
         "display": lambda latex: Markup(mathml(latex, display=True)),
@@ -44,16 +45,16 @@ def _environment() -> Environment:
         "certificate": lambda json: Markup(embed(json)),
         "data": lambda json: Markup(data(json)),
     }
-    environment.globals |= {"chain": chain, "tally": tally, "wide": wide}
-    return environment
+    found.globals |= {"chain": chain, "tally": tally, "wide": wide}
+    return found
 
 
 @cache
-def _style() -> Markup:
-    """The style sheet with the font inside."""
+def style_sheet(*more: str) -> Markup:
+    """The style sheet with the font inside, and further ones."""
     font = b64encode((_HERE / "fonts" / "STIXTwoMath-subset.woff2").read_bytes()).decode("ascii")
-    sheet = (_HERE / "templates" / "style.css").read_text(encoding="utf-8")
-    return Markup(sheet.replace("FONT", font))
+    sheets = [(_HERE / "templates" / name).read_text(encoding="utf-8") for name in ("style.css", *more)]
+    return Markup("".join(sheets).replace("FONT", font))
 
 
 def _script(page: Page) -> Markup:
@@ -62,7 +63,8 @@ def _script(page: Page) -> Markup:
     return Markup((_HERE / "templates" / "explorer.js").read_text(encoding="utf-8") if used else "")
 
 
-def _policy(style: str, script: str) -> str:
+def policy(style: str, script: str) -> str:
+    """What the page may load and run: what is in it."""
     sources = f"style-src {_digest(style)}; font-src data:" + (f"; script-src {_digest(script)}" if script else "")
     return f"default-src 'none'; {sources}; base-uri 'none'; form-action 'none'"
 

@@ -14,28 +14,22 @@ from ..proofs.constraints import Constraints, study_of
 from ..proofs.findings import Finding, findings
 from ..proofs.lattice import Sorted
 from ..proofs.liveness import standstill
+from ..proofs.matrix import SIX, Matrix, matrix
 from ..proofs.places import apart
 from ..proofs.statement import plain
-from ..symbolic.architecture import PRESETS
+from ..symbolic.architecture import PRESETS, Preset
 from ..symbolic.notation import latex
 from ..symbolic.variant import load
 from .answers import counterexample_json
 from .files import written
 from .initialiser import parts_json
+from .matrix import matrix_section
 from .sections import evidence_row, rules, section, shown, text_of
 from .starts import with_study
 from .trust import INTRO, TRUST
 from .view import Finding as ShownFinding
 from .view import Mark, NumericRow, Page, Section
 
-SIX = (
-    "mlp-expansion",
-    "head-addition",
-    "heads-expansion",
-    "attention-expansion",
-    "hidden-expansion",
-    "layer-addition",
-)
 Say = Callable[[str], None]
 Json = dict[str, Any]
 
@@ -59,6 +53,7 @@ class Report:
     together: Answer
     together_rows: tuple[Row, ...]
     findings: tuple[Finding, ...]
+    matrix: Matrix | None  # None: real architectures were not asked about
     seconds: float
 
     @property
@@ -71,11 +66,13 @@ class Report:
         ]
         rows = [*self.together_rows, *(row for one in self.six for row in one.rows)]
         studied = all(one.constraints.irredundant and one.constraints.decided for one in self.six)
-        return studied and all(a.verdict != "undecided" for a in answers) and all(row.as_expected for row in rows)
+        matrix = self.matrix is None or self.matrix.decided
+        decided = studied and matrix and all(answer.verdict != "undecided" for answer in answers)
+        return decided and all(row.as_expected for row in rows)
 
 
-def build(seed: int, say: Say) -> Report:
-    """Prove and check everything; `say` hears what is being done."""
+def build(seed: int, say: Say, architectures: Sequence[Preset] = ()) -> Report:
+    """Prove and check everything, on further architectures too; `say` hears what is being done."""
     start, preset = time.perf_counter(), PRESETS["paper"]
     six = []
     for name in SIX:
@@ -90,15 +87,19 @@ def build(seed: int, say: Say) -> Report:
     together_rows = evidence(ALL_SIX, seed)
     say("findings")
     found = tuple(findings(seed))
-    return Report(tuple(six), together, together_rows, found, time.perf_counter() - start)
+    expansions = {name: load(name) for name in SIX}
+    cells = matrix(expansions, tuple(architectures), seed, say) if architectures else None
+    return Report(tuple(six), together, together_rows, found, cells, time.perf_counter() - start)
 
 
-def write_report(path: Path, seed: int = 0, say: Say = lambda text: None) -> Report:
+def write_report(
+    path: Path, seed: int = 0, say: Say = lambda text: None, architectures: Sequence[Preset] = ()
+) -> Report:
     """Build the report and write its page.  Raises VariantError where the file cannot be written."""
     from .page import render  # here, because the templates cost time that other commands need not pay
 
     with written(path) as parts:
-        report = build(seed, say)
+        report = build(seed, say, architectures)
         say("page")
         parts.append(render(page(report)))
     return report
@@ -117,6 +118,7 @@ def page(report: Report) -> Page:
         rules=rules(),
         trust=TRUST,
         seconds=report.seconds,
+        matrix=None if report.matrix is None else matrix_section(report.matrix),
     )
 
 

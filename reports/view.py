@@ -184,6 +184,43 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class ShownCell:
+    """A cell as the page shows it; `kind` is its shape in the picture."""
+
+    id: str
+    title: str
+    kind: str
+    shape: str
+    word: str
+    reason: Text
+    numbers: Text
+    counterexample: Counterexample | None
+    changes: tuple[str, ...]
+    note: Text
+    variant_text: str
+    repairable: bool
+
+
+@dataclass(frozen=True)
+class ShownArchitecture:
+    """A row of the picture: an architecture, where its facts come from, and its cells."""
+
+    name: str
+    description: str
+    source: str
+    cells: tuple[ShownCell, ...]
+
+
+@dataclass(frozen=True)
+class MatrixSection:
+    """The matrix as plain data, for a page of its own or as a section of another."""
+
+    expansions: tuple[str, ...]
+    rows: tuple[ShownArchitecture, ...]
+    summary: str
+
+
+@dataclass(frozen=True)
 class Page:
     """The whole report."""
 
@@ -194,3 +231,4 @@ class Page:
     rules: tuple[tuple[str, str], ...] = ()
     trust: tuple[Text, ...] = ()
     seconds: float | None = None
+    matrix: MatrixSection | None = None

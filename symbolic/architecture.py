@@ -419,8 +419,10 @@ def stream(model: Transformer) -> MatrixSymbol:
 def paper_model(preset: Preset) -> Transformer:
     """The old model: every parameter a symbol, every size a symbol."""
     sizes: dict[str, Expr] = {name: size(name) for name in SIZES}
-    if preset["positions"] == "rotary" and preset["rope_part"] == "part":
-        sizes |= {"r": size("r"), "k": size("r") + size("q")}
+    if preset["positions"] == "rotary":  # what is turned are pairs
+        turned = 2 * size("j")
+        part = {"q": size("q"), "r": turned, "k": turned + size("q")}
+        sizes |= {"j": size("j"), **(part if preset["rope_part"] == "part" else {"k": turned})}
     if preset["experts"]:
         sizes |= {"n": size("n")}
 

@@ -96,7 +96,7 @@ def _refuse_unmodelled(old: Transformer, variant: Variant) -> None:
 
 
 INPUT = "I"
-FIXED = ("s", "o", "r", "n")  # sizes that no variant changes
+FIXED = ("s", "o", "j", "q", "r", "n")  # sizes that no variant changes
 _HATS = frozenset(f"{base}_hat" for base in SIZES)
 _SCOPE_OF_KIND = {"per model": "model", "per layer": "layer", "per head": "head"}
 

@@ -38,9 +38,9 @@ class ShapeError(ValueError):
 # ---------------------------------------------------------------- sizes and scalars
 
 
-def size(name: str) -> Symbol:
-    """A size: a symbol that stands for any integer >= 1."""
-    return Symbol(name, integer=True, positive=True)
+def size(name: str, even: bool = False) -> Symbol:
+    """A size: a symbol that stands for any integer >= 1, or for any even one."""
+    return Symbol(name, integer=True, positive=True, even=even or None)
 
 
 def scalar(name: str) -> Symbol:
@@ -486,6 +486,11 @@ class Stack(_Node):
     def inserted(self) -> tuple[MatrixExpr, ...]:
         return tuple(self.args[4])
 
+    @property
+    def layers(self) -> tuple[MatrixExpr, ...]:
+        """The family's layer, and the inserted ones."""
+        return (self.body, *self.inserted)
+
     def _latex(self, printer) -> str:  # type: ignore[no-untyped-def]
         new = r" \mid ".join(printer._print(layer) for layer in self.inserted)
         extra = rf" \mid {new}" if new else ""
@@ -593,4 +598,6 @@ def well_formed(term: Expr) -> bool:
     if isinstance(term, Stack):
         return all(map(well_formed, (term.arg, term.body, *term.inserted)))
     parts = children(term)
+    if not isinstance(term, BlockMatrix) and any(getattr(part, "is_Matrix", False) for part in term.args[len(parts) :]):
+        return False  # a matrix for a size or a scalar
     return not parts or (all(is_scalar(part) or well_formed(part) for part in parts) and rebuild(term, parts) == term)

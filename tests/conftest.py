@@ -3,11 +3,15 @@
 Examples are the same in every run, and none fails for being slow on a busy machine.
 """
 
+import sys
 from collections.abc import Generator
+from pathlib import Path
 from typing import TypeVar
 
 import pytest
 from hypothesis import settings
+
+sys.path.insert(0, str(Path(__file__).parent))  # `as_published` is a module for the tests
 
 settings.register_profile("same", deadline=None, derandomize=True)
 settings.load_profile("same")

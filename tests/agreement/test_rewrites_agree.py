@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from as_published import load
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -31,13 +32,13 @@ from growproof.numeric.error import bounded_transformer
 from growproof.numeric.formats import FORMATS, as_dtype
 from growproof.numeric.forward import transformer as numeric_transformer
 from growproof.numeric.model import Head, Layer, Model, random_model, random_rows
-from growproof.symbolic.architecture import HEADS, PRESETS, paper_model, transformer
+from growproof.symbolic.architecture import HEADS, PRESETS, levels, paper_model, transformer
 from growproof.symbolic.errors import VariantError
 from growproof.symbolic.evaluate import Values, evaluate
 from growproof.symbolic.expand import Expansion, expand
 from growproof.symbolic.floats import float_arithmetic
 from growproof.symbolic.instances import grown, level_values, model_values
-from growproof.symbolic.variant import load, loads
+from growproof.symbolic.variant import loads
 
 SIX = (
     *("mlp-expansion", "head-addition", "heads-expansion"),
@@ -100,7 +101,7 @@ def named(part: Any, prefix: str = "") -> Nested:
 
 
 def nested(model: Model, I: np.ndarray) -> Nested:
-    return {"I": I, **named(model)}
+    return {"I": I, **named(model), "scalars": {}}
 
 
 @dataclass(frozen=True)
@@ -380,7 +381,7 @@ def forward_agrees(found: np.ndarray, model: Model, I: np.ndarray) -> bool:
 @given(case=CASES)
 def test_the_forward_passes_agree_within_the_bound_for_rounding(case):
     model, I, _ = case.drawn("float64")
-    found = evaluate(transformer(OLD), model_values(nested(model, I)), float_arithmetic())
+    found = evaluate(transformer(OLD), model_values(nested(model, I), levels(PRESETS["paper"])), float_arithmetic())
     assert forward_agrees(found, model, I)
 
 
@@ -417,5 +418,5 @@ def test_the_forward_passes_do_not_agree_on_another_parameter():
     model, I, _ = UNEVEN.drawn("float64")
     other = nested(model, I)
     other["layers"][1]["heads"][2]["W_V"] = other["layers"][1]["heads"][2]["W_V"] * (1 + 1e-9)
-    found = evaluate(transformer(OLD), model_values(other), float_arithmetic())
+    found = evaluate(transformer(OLD), model_values(other, levels(PRESETS["paper"])), float_arithmetic())
     assert not forward_agrees(found, model, I)

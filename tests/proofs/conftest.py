@@ -10,14 +10,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sympy import Rational
 
 from growproof.numeric.forward import transformer
 from growproof.numeric.model import from_nested
 from growproof.proofs.check import Answer, check
-from growproof.proofs.counterexample import Counterexample, drawn_blocks, drawn_model
+from growproof.proofs.counterexample import Counterexample
+from growproof.proofs.drawing import RANDOM, drawn_blocks, drawn_model
 from growproof.proofs.experiment import PROFILE
-from growproof.symbolic import syntax
-from growproof.symbolic.architecture import PARAMETERS, PRESETS
+from growproof.symbolic import architecture, syntax
+from growproof.symbolic.architecture import PRESETS
 from growproof.symbolic.variant import Variant, loads
 
 Names = dict[str, Any]
@@ -63,7 +65,9 @@ def value(tree: syntax.Expression, names: Mapping[str, Any]) -> Any:
 
 
 def parameters(scope: str) -> list[str]:
-    return [parameter.name for parameter in PARAMETERS if parameter.scope == scope]
+    """What the paper's model, layer or head has."""
+    found = architecture.parameters(PRESETS["paper"]).values()
+    return [parameter.name for parameter in found if parameter.scope == scope]
 
 
 def matrices(table: Nested) -> Names:
@@ -92,12 +96,24 @@ def places(variant: Variant, old: Nested, new: Nested) -> Iterator[Names]:
         yield from ({**names, **matrices(inside)} for inside in new["added_layer"]["heads"])
 
 
+def elsewhere(variant: Variant) -> dict[str, float]:
+    """The new blocks that are only part of what other architectures have; here they are 0."""
+    added = [a.entries for a in (variant.added_head, variant.added_layer) if a is not None]
+    entries = [entry for table in (variant.rewrite, *added) for entry in table.items()]
+    here = {parameter for scope in ("model", "layer", "head") for parameter in parameters(scope)}
+    uses = [(name, {part.name for part in syntax.names(tree)} & variant.new.keys()) for name, tree in entries]
+    used, needed = (set().union(*(blocks for name, blocks in uses if name in some)) for some in (dict(uses), here))
+    return dict.fromkeys(used - needed, 0.0)
+
+
 def violated(variant: Variant, old: Nested, new: Nested) -> list[str]:
     """The constraints that do not hold everywhere, or that speak of nothing."""
-    found = []
+    found, absent = [], elsewhere(variant)
     for constraint in variant.constraints:
         used = {name.name for side in (constraint.left, constraint.right) for name in syntax.names(side)}
-        where = [names for names in places(variant, old, new) if used <= names.keys()]
+        if used and used <= absent.keys():
+            continue
+        where = [names | absent for names in places(variant, old, new) if used <= names.keys() | absent.keys()]
         gaps = [value(constraint.left, names) - value(constraint.right, names) for names in where]
         if not where or any(np.abs(gap).max() > 1e-12 for gap in gaps):
             found.append(syntax.show(constraint.left))
@@ -160,7 +176,8 @@ def outputs(
 def visible_change(found: Counterexample) -> float:
     """How far a counterexample moves the outputs.  AssertionError unless its numbers are what it says."""
     variants = [step.variant for step in found.steps]
-    before, after = outputs(variants, found.instance.old, found.instance.new, float(found.instance.eps))
+    eps, _ = found.scalars.get("eps", (0, 0))
+    before, after = outputs(variants, found.instance.old, found.instance.new, float(eps))
     change = float(np.abs(after - before).max())
     assert found.replay.max_abs == pytest.approx(change)
     return change
@@ -174,11 +191,10 @@ def agreement(answer: Answer, seed: int) -> bool:
     def entries(rows: int, columns: int) -> np.ndarray:
         return rng.standard_normal((rows, columns)) / np.sqrt(max(rows, 2))
 
-    old = drawn_model(PROFILE, entries)
+    old = drawn_model(answer.preset, PROFILE, entries, RANDOM | {"eps": Rational(1, 4)})
     new = drawn_blocks(answer.parts[0].steps[0], old, PROFILE, entries, rng)
     assert new is not None, "no blocks found that meet the constraints"
-    eps = 0.0 if answer.preset.eps == 0 else 0.25
-    before, after = outputs([variant], old, (new,), eps)
+    before, after = outputs([variant], old, (new,), float(old["scalars"].get("eps", 0)))
     return bool(np.allclose(before, after, rtol=1e-9, atol=1e-9))
 
 

@@ -4,6 +4,7 @@ from functools import cache
 
 import pytest
 import z3
+from as_published import load
 
 from growproof.proofs import bounded as module
 from growproof.proofs import solver
@@ -13,7 +14,7 @@ from growproof.proofs.constraints import without
 from growproof.proofs.kernel import Equation
 from growproof.symbolic.architecture import PRESETS, paper_model
 from growproof.symbolic.terms import transposed, zero
-from growproof.symbolic.variant import catalogue, load, loads
+from growproof.symbolic.variant import catalogue, loads
 
 DROPPED = [(name, i) for name in catalogue() for i in range(len(load(name).constraints))]
 

@@ -1,12 +1,13 @@
 """What an initialiser may choose: exactly the equations that its blocks' shapes and owners allow."""
 
 import pytest
+from as_published import load
 
 from growproof.proofs.choices import VOCABULARY, choices, constrained, given, old_parameters
 from growproof.symbolic.architecture import PRESETS, paper_model
 from growproof.symbolic.expand import expand
 from growproof.symbolic.terms import ZeroMatrix, atoms, negative, product, transposed
-from growproof.symbolic.variant import catalogue, load, loads
+from growproof.symbolic.variant import catalogue, loads
 
 BASE = paper_model(PRESETS["paper"])
 

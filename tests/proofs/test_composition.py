@@ -12,20 +12,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+from as_published import load
 
 from growproof.numeric.forward import transformer as numeric_transformer
 from growproof.numeric.model import from_nested
 from growproof.proofs.certificate import certificate, verify
 from growproof.proofs.check import DIRECT_LIMIT, Answer, check
 from growproof.proofs.kernel import Composition, KernelError, Theorem, compose
-from growproof.symbolic.architecture import PARAMETERS, PRESETS, Layer, paper_model
+from growproof.symbolic.architecture import PRESETS, Layer, paper_model, parameters
 from growproof.symbolic.errors import VariantError
 from growproof.symbolic.evaluate import Values, evaluate
 from growproof.symbolic.expand import Block, expand
 from growproof.symbolic.floats import float_arithmetic
 from growproof.symbolic.instances import grown
 from growproof.symbolic.terms import Stack
-from growproof.symbolic.variant import Variant, load, loads
+from growproof.symbolic.variant import Variant, loads
 
 SIX = (
     *("mlp-expansion", "head-addition", "heads-expansion"),
@@ -197,7 +198,8 @@ class Chain:
 
     def old(self, scope: str) -> Nested:
         sides = {**SIZES, "1": 1}
-        return {q.name: self.drawn(sides[q.rows], sides[q.columns]) for q in PARAMETERS if q.scope == scope}
+        found = (q for q in parameters(PAPER).values() if q.scope == scope)
+        return {q.name: self.drawn(sides[q.rows], sides[q.columns]) for q in found}
 
     def drawn(self, rows: int, columns: int) -> np.ndarray:
         return self.rng.standard_normal((rows, columns))

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from as_published import load
 
 from growproof.numeric.forward import transformer
 from growproof.numeric.model import from_nested
@@ -15,7 +16,7 @@ from growproof.proofs.lattice import CoverageError, Limits, Sorted
 from growproof.proofs.weakest import Condition
 from growproof.symbolic.architecture import PRESETS
 from growproof.symbolic.notation import text
-from growproof.symbolic.variant import Variant, load, loads
+from growproof.symbolic.variant import Variant, loads
 
 MLP, HEAD, HEADS, ATTENTION = "mlp-expansion", "head-addition", "heads-expansion", "attention-expansion"
 HIDDEN, LAYER = "hidden-expansion", "layer-addition"

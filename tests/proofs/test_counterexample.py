@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from as_published import load
 
 from growproof.proofs.counterexample import Counterexample, differs, find, replay
 from growproof.symbolic.architecture import PRESETS, paper_model
 from growproof.symbolic.expand import Expansion, expand
-from growproof.symbolic.variant import load, loads
+from growproof.symbolic.variant import loads
 
 SIX = (
     *("mlp-expansion", "head-addition", "heads-expansion"),

@@ -4,6 +4,7 @@ from functools import cache
 
 import pytest
 import z3
+from as_published import load
 
 from growproof.proofs import cross
 from growproof.proofs.bounded import bounded
@@ -13,7 +14,7 @@ from growproof.proofs.solver import Answer, Query
 from growproof.proofs.solver import ask as z3_says
 from growproof.proofs.weakest import weakest
 from growproof.symbolic.architecture import PRESETS, paper_model
-from growproof.symbolic.variant import catalogue, load, loads
+from growproof.symbolic.variant import catalogue, loads
 
 needs_cvc5 = pytest.mark.extras
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from as_published import load
 from sympy import S
 
 from growproof.numeric import derivative
@@ -22,7 +23,7 @@ from growproof.proofs.lattice import Sorted
 from growproof.proofs.liveness import Liveness, State, after, at, liveness, shown, standstill
 from growproof.symbolic.architecture import PRESETS, Preset, paper_model
 from growproof.symbolic.syntax import show
-from growproof.symbolic.variant import Variant, load, loads
+from growproof.symbolic.variant import Variant, loads
 
 PAPER = PRESETS["paper"]
 GELU = Preset("gelu", "the paper's with another activation", "gelu", PAPER.eps)

@@ -6,6 +6,7 @@ from itertools import chain, combinations
 
 import numpy as np
 import pytest
+from as_published import load
 
 from growproof.numeric.forward import transformer
 from growproof.numeric.model import from_nested
@@ -14,7 +15,7 @@ from growproof.proofs.choices import choices
 from growproof.proofs.lattice import CoverageError, Limits
 from growproof.proofs.minimal import Oracle, study
 from growproof.symbolic.architecture import PRESETS, paper_model
-from growproof.symbolic.variant import load, loads
+from growproof.symbolic.variant import loads
 
 
 @cache
@@ -96,13 +97,13 @@ p = "p_hat"
 [new]
 R = "h, k_hat - k"
 S = "h, k_hat - k"
-T = "h, p_hat - p"
+U = "h, p_hat - p"
 u = "1, p_hat - p"
 V = "p_hat - p, h"
 [rewrite]
 W_Q = "[sqrt(k_hat/k)*W_Q, R]"
 W_K = "[W_K, S]"
-W_l1 = "[W_l1, T]"
+W_l1 = "[W_l1, U]"
 b_l1 = "[b_l1, u]"
 W_l2 = "[W_l2; V]"
 [constraints]
@@ -150,7 +151,7 @@ BY_HAND = {
     TWO: sets("C1 C2", "A1 d1 C2", "A2 d2 C1", "A1 A2 d1 d2"),  # each of the two vanishes
     CANCEL: sets("C1", "C2", "A1 A2 d1 d2"),  # one of C1, C2 is zero with the other
     VALUES: sets("V1 V2", "V1 O2", "O1 V2", "O1 O2"),
-    SCORES: sets("R V", "S V", "R T u", "S T u"),
+    SCORES: sets("R V", "S V", "R U u", "S U u"),
     ADAPTER: sets("A", "B"),
     WRITERS: sets("A b"),
 }

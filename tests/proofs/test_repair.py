@@ -200,8 +200,23 @@ def text(tree: object) -> str:
 
 
 @pytest.mark.parametrize(("name", "architecture"), BEYOND)
-def test_where_the_vocabulary_has_no_repair_none_is_offered(name, architecture):
-    assert repaired(name, architecture) is None
+def test_where_no_edit_is_enough_the_stream_is_doubled_or_nothing_is_offered(name, architecture, monkeypatch):
+    """The mean of LayerNorm stays for two copies; a norm after the sublayers makes a layer of zeros no identity."""
+    doubled = repaired(name, architecture)
+    assert (doubled is None) == (name != HIDDEN)
+    assert doubled is None or doubled.changes[0] == "h = 2*h"
+    monkeypatch.setattr(repair, "two_copies", lambda *_: None)
+    assert repair.repair(load(name), PRESETS[architecture], tuple(BROKEN[name, architecture])) is None
+
+
+@pytest.mark.parametrize("architecture", [one for name, one in BEYOND if name == HIDDEN])
+def test_two_copies_are_two_copies_in_numbers(architecture):
+    """One copy less, or a reader that takes the sum without sharing it, changes the output."""
+    preset, right = PRESETS[architecture], repaired(HIDDEN, architecture).variant
+    assert difference(right, preset, 0) < 1
+    for before, after in (('"[W_l2, W_l2]"', '"[W_l2, 0]"'), ("[W_l1 - M_W_l1; M_W_l1]", "[W_l1; M_W_l1]")):
+        assert before in right.text
+        assert difference(loads(right.text.replace(before, after), "wrong.toml"), preset, 0) > 1e3
 
 
 def test_a_constant_score_factor_must_not_be_undone():
@@ -263,13 +278,19 @@ def test_the_seed_does_not_matter(seed):
 # ---------------------------------------------------------------- never a wrong one
 
 
-def test_a_wrong_word_of_the_vocabulary_is_never_offered(monkeypatch):
+@pytest.fixture
+def edits_only(monkeypatch):
+    """No other way than an edit: two copies of the stream are always right."""
+    monkeypatch.setattr(repair, "two_copies", lambda *_: None)
+
+
+def test_a_wrong_word_of_the_vocabulary_is_never_offered(monkeypatch, edits_only):
     monkeypatch.setattr(repair, "SCALARS", {"eps": ("h", "eps*h_hat/h"), "rope_base": ("k", "rope_base^(k/k_hat)")})
     assert repair.repair(load(HIDDEN), PRESETS["paper-eps"], ["eps"]) is None
     assert repair.repair(load(ATTENTION), PRESETS["llama"], ["positions"]) is None
 
 
-def test_numbers_that_see_nothing_are_not_enough(monkeypatch):
+def test_numbers_that_see_nothing_are_not_enough(monkeypatch, edits_only):
     """With a blind filter, the unchanged variant comes first, then a wrong word; the prover refuses both."""
     monkeypatch.setattr(repair, "SCALARS", {"eps": ("h", "eps*h_hat/h")})
     monkeypatch.setattr(repair, "same_output", lambda *_: True)
@@ -277,7 +298,7 @@ def test_numbers_that_see_nothing_are_not_enough(monkeypatch):
     assert repair.repair(load(HIDDEN), PRESETS["paper-eps"], ["eps"]) is None
 
 
-def test_a_prover_that_proves_anything_is_not_enough(monkeypatch):
+def test_a_prover_that_proves_anything_is_not_enough(monkeypatch, edits_only):
     """With a blind filter and a wrong word as well: what is offered is looked at once more, as it was saved."""
     monkeypatch.setattr(repair, "SCALARS", {"eps": ("h", "eps*h_hat/h")})
     monkeypatch.setattr(repair, "same_output", lambda *_: True)
@@ -285,7 +306,7 @@ def test_a_prover_that_proves_anything_is_not_enough(monkeypatch):
     assert repair.repair(load(HIDDEN), PRESETS["paper-eps"], ["eps"]) is None
 
 
-def test_a_variant_that_does_not_fit_the_stages_is_not_repaired():
+def test_a_variant_that_does_not_fit_the_stages_is_not_repaired(edits_only):
     """It names no P, which the paper's positions need while the epsilon is mended."""
     narrow = loads(text_of(fitted(load(HIDDEN), PRESETS["llama"])), "narrow.toml")
     assert repair.repair(narrow, PRESETS["llama"], ["eps", "positions"]) is None

@@ -4,13 +4,14 @@ from collections.abc import Iterator
 from functools import cache
 
 import numpy as np
+import as_published
 import pytest
 
 from growproof.proofs.check import Claim, claim_of
 from growproof.proofs.goals import Proved, context_of
 from growproof.proofs.kernel import RULES, Context, KernelError, Step, Theorem, apply, derive, meet
 from growproof.symbolic.architecture import HEADS as FAMILY
-from growproof.symbolic.architecture import PARAMETERS, PRESETS, paper_model, transformer
+from growproof.symbolic.architecture import PRESETS, paper_model, parameters, transformer
 from growproof.symbolic.evaluate import Values, evaluate
 from growproof.symbolic.expand import Block
 from growproof.symbolic.floats import float_arithmetic
@@ -68,7 +69,7 @@ def test_every_size_in_it_is_a_symbol(name):
     """No side of a parameter or block is a number, but for the one row of gains and biases."""
     theorem, (step,) = claim(name).theorem, claim(name).steps
     symbols = {symbol for side in (theorem.left, theorem.right) for symbol in side.atoms(MatrixSymbol)}
-    named = {parameter.name for parameter in PARAMETERS} | {block.symbol.name for block in step.blocks}
+    named = set(parameters(BASE.preset)) | {block.symbol.name for block in step.blocks}
     assert {symbol.name for symbol in symbols} == named | {"X"}  # in X a layer is written
     assert all(side == 1 or side.free_symbols for symbol in symbols for side in symbol.shape)
     assert all(symbol.cols != 1 for symbol in symbols)
@@ -86,14 +87,14 @@ def test_the_numbers_of_layers_and_heads_are_open(name):
 
 
 @six
-def test_its_hypotheses_are_the_constraints_of_the_file(name):
+def test_its_hypotheses_are_the_constraints_of_the_file_on_what_the_paper_has(name):
     theorem = claim(name).theorem
     assert {hypothesis.left.name for hypothesis in theorem.hypotheses} == constrained(name)
     assert all(hypothesis.right.is_ZeroMatrix for hypothesis in theorem.hypotheses)
 
 
 def constrained(name: str) -> set[str]:
-    return {constraint.left.name for constraint in load(name).constraints}
+    return {constraint.left.name for constraint in as_published.load(name).constraints}
 
 
 # --- step by step ---

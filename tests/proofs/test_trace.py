@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from as_published import load
 from sympy import Expr
 
 from growproof.proofs.check import check
 from growproof.proofs.counterexample import Counterexample
 from growproof.proofs.trace import READABLE, Trace, trace
 from growproof.symbolic.architecture import PRESETS
-from growproof.symbolic.variant import load, loads
+from growproof.symbolic.variant import loads
 
 SIX = (
     *("mlp-expansion", "head-addition", "heads-expansion"),

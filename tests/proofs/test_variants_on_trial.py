@@ -9,8 +9,7 @@ import re
 from itertools import combinations
 
 import pytest
-
-from growproof.symbolic.variant import load
+from as_published import load
 
 SIX = (
     *("mlp-expansion", "head-addition", "heads-expansion"),

@@ -3,6 +3,7 @@
 from functools import cache
 
 import pytest
+from as_published import load
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,7 +17,7 @@ from growproof.proofs.weakest import INPUTS, first_no, necessity
 from growproof.symbolic.architecture import PRESETS, paper_model
 from growproof.symbolic.notation import text as shown
 from growproof.symbolic.terms import product, total, transposed, zero
-from growproof.symbolic.variant import catalogue, load, loads
+from growproof.symbolic.variant import catalogue, loads
 
 RELU = "act(RowScale(X*X', h, 0)*X*diag({g})*{A} + ones(s, 1)*{d})*{C}"
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 import tomllib
 
+import as_published
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -72,11 +73,27 @@ def test_every_new_block_of_the_six_is_named_after_what_it_extends_and_is_used_o
     ],
 )
 def test_the_six_set_to_zero_what_their_theorems_say(name, zero):
-    assert zeros(load(name)) == zero
+    assert zeros(as_published.load(name)) == zero
+
+
+@pytest.mark.parametrize(
+    ("name", "zero"),
+    [
+        ("mlp-expansion", set()),
+        ("head-addition", set()),
+        ("heads-expansion", set()),
+        ("attention-expansion", {"M_b_K"}),
+        ("hidden-expansion", {"M_b_O", *(f"M_c_{X}" for X in "in MHA MLP MHA_post MLP_post out".split())}),
+        ("layer-addition", {"M_b_O", "M_c_MHA_post", "M_c_MLP_post"}),
+    ],
+)
+def test_elsewhere_what_is_added_to_the_same_result_is_zero_too(name, zero):
+    """Biases of the keys, and all that writes to the stream or to what a norm leaves there."""
+    assert zeros(load(name)) - zeros(as_published.load(name)) == zero
 
 
 def test_definition_3_4_scales_the_keys():
-    assert shown(load("attention-expansion").rewrite) == {
+    assert shown(as_published.load("attention-expansion").rewrite) == {
         "W_Q": "[W_Q, M_W_Q]",
         "W_K": "[sqrt(k_hat)/sqrt(k)*W_K, M_W_K]",
     }
