@@ -274,7 +274,7 @@ def arrays(model: Nested) -> Iterator[tuple[str, np.ndarray]]:
         if isinstance(entry, list):
             for i, inside in enumerate(entry):
                 yield from ((f"{name}[{i}].{where}", array) for where, array in arrays(inside))
-        else:
+        elif name != "scalars":  # the paper has none
             yield name, entry
 
 

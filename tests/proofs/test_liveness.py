@@ -11,7 +11,7 @@ import pytest
 from as_published import load
 from sympy import S
 
-from growproof.numeric import derivative
+from growproof.numeric import architecture
 from growproof.numeric.forward import transformer
 from growproof.numeric.model import from_nested
 from growproof.proofs import kernel, prover
@@ -26,7 +26,7 @@ from growproof.symbolic.syntax import show
 from growproof.symbolic.variant import Variant, loads
 
 PAPER = PRESETS["paper"]
-GELU = Preset("gelu", "the paper's with another activation", "gelu", PAPER.eps)
+GELU = Preset("gelu", "the paper's with another activation", "", (("act", "gelu"),))
 
 # ---------------------------------------------------------------- variant files
 
@@ -267,11 +267,8 @@ def test_another_slope_at_zero_for_gelu_is_noticed(fresh):
 
 
 def test_another_slope_at_zero_in_numpy_is_noticed(monkeypatch):
-    def with_slope_one(X, layer):
-        hidden = X @ layer["W_l1"] + layer["b_l1"]
-        return np.where(hidden.real >= 0, hidden, 0) @ layer["W_l2"] + layer["b_l2"]
-
-    monkeypatch.setattr(derivative, "mlp", with_slope_one)
+    with_slope_one = {"relu": lambda x: np.where(x.real >= 0, x, 0)}
+    monkeypatch.setattr(architecture, "ACTIVATIONS", with_slope_one)
     assert dict(liveness(claim(MLP, *UNITS)).first) != steps(MLP)
 
 
@@ -295,7 +292,7 @@ def test_without_the_first_order_rule_a_quadratic_dependence_is_not_decided(fres
 
 def test_a_derivative_that_is_always_zero_leaves_blocks_undecided(monkeypatch):
     """Nothing moves then, and the prover cannot show why: so that nothing else is said to stand still for ever."""
-    monkeypatch.setattr(module, "slope", lambda nested, eps: np.zeros(1))
+    monkeypatch.setattr(module, "slope", lambda nested, options: np.zeros(1))
     assert liveness(claim(MLP, "M_W_l2 = 0")).undecided == ("M_W_l1", "M_b_l1", "M_W_l2")
 
 
@@ -427,7 +424,7 @@ def drawn(name: str, start: frozenset[str], seed: int) -> tuple[Nested, Nested]:
     def normal(rows: int, columns: int) -> np.ndarray:
         return rng.standard_normal((rows, columns))
 
-    old = drawn_model(TINY, normal)
+    old = drawn_model(PAPER, TINY, normal)
     new = unconstrained_blocks(step, old, TINY, normal, rng)
     return old, with_entries(new, lambda key, entry: entry * (key not in start))
 

@@ -8,10 +8,11 @@ import pytest
 import z3
 from hypothesis import given
 from hypothesis import strategies as st
-from sympy import Rational, sqrt
+from sympy import Rational, cbrt, sqrt
 
 from growproof.proofs import solver
 from growproof.proofs.solver import Answer, Query, ask, differ, equal, file_name, smt_lib, write
+from growproof.symbolic import evaluate
 
 x, y = z3.Reals("x y")
 
@@ -74,10 +75,30 @@ def test_an_exact_root_is_the_root(factor, n):
     assert consistent(facts, near(value, float(scalar))) == "sat"
 
 
-def test_a_number_that_is_no_root_of_a_fraction_is_refused():
-    _, here = made()
-    with pytest.raises(ValueError, match="expected a fraction or the root of one"):
-        here.number(sqrt(2) + 1)
+@pytest.mark.parametrize("scalar", [sqrt(2) + 1, 1 - sqrt(2), cbrt(2)])
+def test_of_a_number_that_is_no_root_of_a_fraction_the_sign_is_known(scalar):
+    facts, here = made()
+    value = here.number(scalar)
+    assert here.number(scalar) is value
+    assert consistent(facts, near(value, float(scalar))) == "sat"
+    assert consistent(facts, value * (1 if scalar.is_positive else -1) <= 0) == "unsat"
+    assert consistent(facts, value == (7 if scalar.is_positive else -7)) == "sat"  # nothing else is
+
+
+@given(numbers)
+def test_the_true_cosine_and_sine_meet_everything_that_is_said_of_them(angle):
+    facts, here = made()
+    ((cos,),), ((sin,),) = here.turn(reals([angle]))
+    assert consistent(facts, near(cos, math.cos(angle)), near(sin, math.sin(angle))) == "sat"
+    assert consistent(facts, cos * cos + sin * sin != 1) == "unsat"
+
+
+def test_an_angle_of_zero_turns_nothing_and_one_angle_turns_one_way():
+    facts, here = made()
+    (cosines,), (sines,) = here.turn(np.array([[z3.RealVal(0), x, x]], dtype=object))
+    assert consistent(facts, z3.Or(cosines[0] != 1, sines[0] != 0)) == "unsat"
+    assert consistent(facts, z3.Or(cosines[1] != cosines[2], sines[1] != sines[2])) == "unsat"
+    assert consistent(facts, cosines[1] == 0) == "sat"
 
 
 def softmax(row):
@@ -127,6 +148,25 @@ def test_the_softmax_of_unknown_scores_is_not_known_to_be_the_mean():
     facts, here = made()
     ((first, _),) = here.softmax(np.array([[x, y]], dtype=object))
     assert consistent(facts, 2 * first != 1) == "sat"
+
+
+@given(rows, st.integers(1, 2))
+def test_what_a_router_truly_keeps_meets_everything_that_is_said_of_it(weights, count):
+    facts, here = made()
+    positive = [[1 + abs(entry) for entry in row] for row in weights]
+    kept = here.largest(reals(*positive), count)
+    true = evaluate.largest(np.array(positive, dtype=float), count)
+    close = [near(w, v) for row, values in zip(kept, true, strict=True) for w, v in zip(row, values, strict=True)]
+    assert consistent(facts, *close) == "sat"
+    assert consistent(facts, z3.Or(*(z3.Sum(list(row)) != 1 for row in kept))) == "unsat"
+
+
+def test_a_router_keeps_the_same_of_the_same_weights_and_nothing_negative():
+    facts, here = made()
+    first, second = here.largest(np.array([[x, y], [y, x]], dtype=object), 1)
+    assert consistent(facts, x == y, first[0] != second[0]) == "unsat"
+    assert consistent(facts, first[0] < 0) == "unsat"
+    assert consistent(facts, x != y, first[0] != second[0]) == "sat"
 
 
 TRUE = {

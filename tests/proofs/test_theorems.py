@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from functools import cache
 
-import numpy as np
 import as_published
+import numpy as np
 import pytest
 
 from growproof.proofs.check import Claim, claim_of
