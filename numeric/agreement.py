@@ -26,7 +26,7 @@ def difference(original: Table, expanded: Table, architecture: Architecture, dty
     """
     form = number_format(dtype)
     narrow = [output(matrices(model, form.dtype), architecture) for model in (original, expanded)]
-    if np.array_equal(*narrow):
+    if np.array_equal(narrow[0], narrow[1]):
         return Agreement("output", 0.0, 0.0, form.eta, 0.0)
     wide = [output(matrices(model, WIDER[dtype]), architecture) for model in (original, expanded)]
     size = row_norms(narrow[0].astype(np.float64))

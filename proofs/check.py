@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from ..symbolic.architecture import PRESETS, Preset, Transformer, paper_model
+from ..symbolic.architecture import FOLLOWING, PRESETS, Preset, Transformer, paper_model
 from ..symbolic.errors import VariantError
 from ..symbolic.expand import Expansion, expand
 from ..symbolic.syntax import nearest
@@ -146,12 +146,10 @@ def claim_about(variants: Sequence[Variant], steps: Sequence[Expansion]) -> Clai
 def refuse_composed_scale(variants: Sequence[Variant]) -> None:
     """After a variant of its own `scale` the model is no longer of the architecture that the next one speaks of."""
     for variant in variants if len(variants) > 1 else ():
-        if "scale" in variant.rewrite:
-            raise variant.place("rewrite", "scale").error(
-                "a variant that rewrites `scale` cannot be composed",
-                "`scale`",
-                "a variant without it",
-            )
+        for name in FOLLOWING:
+            if name in variant.rewrite:
+                what = f"a variant that rewrites `{name}` cannot be composed"
+                raise variant.place("rewrite", name).error(what, f"`{name}`", "a variant without it")
 
 
 def preset_named(name: str) -> Preset:

@@ -53,7 +53,7 @@ DEPTH = 3
 
 
 def random_term(rng: Random) -> MatrixExpr:
-    """A term of random shape, often square, where a wrong order of blocks or factors fits; or of a kind that is seldom else."""
+    """A term of random shape, often square, where a wrong order of blocks or factors fits; or of a rarer kind."""
     if rng.integers(2):
         maker, rows, columns = choice(rng, SELDOM)
         made = maker(rng, rows, columns, 1, ())
@@ -113,17 +113,23 @@ CONTEXT = Context(HYPOTHESES, LEMMAS, X)
 
 
 def planted(rng: Random, rows: Expr, columns: Expr, depth: int, within: Path) -> MatrixExpr | None:
-    """The left side of a constraint or a lemma, or a stack of layers with a lemma about them."""
+    """The left side of a constraint or a lemma, or layers with a lemma about them."""
     start = term(rng, m, n, depth, within)
+    if columns in (n, n + p) and rows == m and not rng.integers(3):
+        return a_stack(start, columns)
     options = (
         *(side for h in HYPOTHESES for side in (h.left, transposed(h.left), *children(h.left), h.right)),
         product(Q, transposed(P)),
         *(substitute(lemma.left, {X: start}) for lemma in LEMMAS[:2]),
-        Stack(start, X, layer(X), LAYERS),
-        Stack(product(start, C), Z, through(Z), LAYERS),
     )
     fitting = [option for option in options if option.is_Matrix and option.shape == (rows, columns)]
     return choice(rng, fitting) if fitting else None
+
+
+def a_stack(start: MatrixExpr, columns: Expr) -> Stack:
+    if columns == n:
+        return Stack(start, X, layer(X), LAYERS)
+    return Stack(product(start, C), Z, through(Z), LAYERS)
 
 
 # ---------------------------------------------------------------- terms of a given shape
@@ -240,7 +246,9 @@ def an_act(rng: Random, rows: Expr, columns: Expr, depth: int, within: Path) -> 
 
 
 def a_softmax(rng: Random, rows: Expr, columns: Expr, depth: int, within: Path) -> MatrixExpr:
-    return Softmax(term(rng, rows, columns, depth, within), choice(rng, MASKS))
+    return Softmax(
+        term(rng, rows, columns, depth, within), choice(rng, MASKS[:2])
+    )  # what "top" keeps of equal weights is up to rounding
 
 
 def a_norm(rng: Random, rows: Expr, columns: Expr, depth: int, within: Path) -> MatrixExpr:
@@ -251,7 +259,7 @@ def a_diagonal(rng: Random, rows: Expr, columns: Expr, depth: int, within: Path)
     """diag(g) or a norm's row scaling; with an epsilon, for without one a zero row has no value."""
     if rows != columns:
         return None
-    if rng.integers(2):
+    if rng.integers(4):
         gains = a_grid(rng, Integer(1), columns, depth, within)
         return Diag(gains if gains is not None else term(rng, Integer(1), columns, depth, within))
     inner = term(rng, rows, choice(rng, SIDES), depth, within)
@@ -308,10 +316,11 @@ MAKERS: tuple[Maker, ...] = (
 SELDOM: tuple[tuple[Maker, Expr, Expr], ...] = (
     *((planted, m, columns) for columns in (n, p, n + p)),
     *((nested_grids, n + p, columns) for columns in (2 * n, n + p)),
-    *((a_diagonal, side, side) for side in (2 * n, n + p)),
+    *((a_diagonal, side, side) for side in (2 * n, n + p, n + p)),
     (made_of_zeros, n + p, 2 * n),
     (of_first_order, n, n),
-    (a_head_sum, n, n),
+    *((a_head_sum, n, columns) for columns in (n, 2 * n, n + p)),
+    (a_transpose, 2 * n, n + p),
     *((a_hadamard, rows, 2 * n) for rows in (2 * n, n + p)),
     *((a_rope, m, columns) for columns in (2 * n, 4 * n, 4 * n, 2 * n + 2 * p)),
 )

@@ -65,10 +65,12 @@ def repair(variant: Variant, preset: Preset, features: Sequence[str], seed: int 
             there = (name for name in edit if name in saved.rewrite or name in saved.new)
             return Repair(saved, tuple(f"{name} = {show(edit[name])}" for name in there), claim)
     copied = two_copies(variant, preset)
-    claim = None if copied is None else claim_of([copied], paper_model(preset))
-    if copied is None or claim is None or claim.theorem is None or not seems_to_hold(copied, preset, seed):
+    if copied is None:
         return None
-    return Repair(copied, ("h = 2*h", "the stream is [X, X] instead of [X, 0]: every parameter in two parts"), claim)
+    claim = claim_of([copied], paper_model(preset))
+    changes = ("h = 2*h", "the stream is [X, X] instead of [X, 0]: every parameter in two parts")
+    proved = claim.theorem is not None and seems_to_hold(copied, preset, seed)
+    return Repair(copied, changes, claim) if proved else None
 
 
 # ---------------------------------------------------------------- the search

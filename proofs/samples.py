@@ -62,7 +62,7 @@ class Sample:
 # ---------------------------------------------------------------- names for the samples
 
 m, n, p, q, n_hat = map(size, ("m", "n", "p", "q", "n_hat"))
-k, k_hat = (size(name, even=True) for name in ("k", "k_hat"))
+k, k_hat = 2 * n, 2 * n_hat
 eps = scalar("eps")
 rho = 1 + scalar("r")  # of frequencies, never zero
 t = FIRST_ORDER
@@ -469,7 +469,7 @@ TRAPS: Mapping[str, Sequence[MatrixExpr]] = {
         Rope(row(A2n, A2n2), Frequencies(rho, 4 * n), "half"),
         Rope(row(A2n, L), f, "half"),
         Rope(row(A, A2), Frequencies(rho, 2 * n)),  # with n odd a pair lies in both blocks
-        Rope(row(A, matrix("A13", m, k - n)), Frequencies(rho, k)),
+        Rope(row(A, matrix("A13", m, n + 2 * p)), Frequencies(rho, 2 * n + 2 * p)),
         Rope(row(matrix("x1", 1, 1), matrix("x2", 1, 1)), matrix("f1", 1, 1)),
         Rope(row(A, A2, A2n), row(f, f2)),
         Rope(row(A2n, A2p), row(fp, f)),

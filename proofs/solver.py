@@ -237,7 +237,7 @@ class _Functions:
         x = simple(x)
         if z3.is_rational_value(x) and x.as_fraction() == 0:
             return z3.RealVal(1), z3.RealVal(0)
-        (cos, new), (sin, _) = self.value("cos", x), self.value("sin", x)
+        (cos, new), (sin, _) = self.value("turn.cos", x), self.value("turn.sin", x)
         if new:
             self.facts.append(cos * cos + sin * sin == 1)
         return cos, sin

@@ -9,8 +9,9 @@ from sympy import Symbol
 
 from ..symbolic.expand import Expansion
 from ..symbolic.notation import latex, text
+from ..symbolic.preset import Preset
 from ..symbolic.syntax import show
-from ..symbolic.terms import Expr
+from ..symbolic.terms import Expr, scalar
 from ..symbolic.variant import Variant
 from .admissible import whole_sizes
 from .check import Answer
@@ -60,6 +61,7 @@ def statement(steps: Sequence[Expansion]) -> tuple[Sentence, ...]:
     made = [equation(Symbol(name), size) for name, size in old.sizes.items() if name not in own]
     sizes += [formula(size) for size in sorted(free, key=str)]
     whole = [formula(size) for size in whole_sizes(steps)]
+    families = "layers, groups and heads" if old.preset["groups"] else "layers and heads"
     lines: list[Sentence] = [
         (
             "For all sizes ",
@@ -69,7 +71,7 @@ def statement(steps: Sequence[Expansion]) -> tuple[Sentence, ...]:
             ",",
         ),
         *([("for which ", *listed(whole), " are whole," if len(whole) > 1 else " is whole,")] if whole else []),
-        ("for any number of layers and heads at least 1, all parameters and all inputs,",),
+        (f"for any number of {families} at least 1, all parameters and all inputs,",),
     ]
     constraints = [equation(left, right) for step in steps for left, right in step.constraints]
     if constraints:
@@ -103,14 +105,31 @@ def meaning(variant: Variant) -> tuple[str, ...]:
     return tuple(lines)
 
 
+def norms_of(preset: Preset) -> Iterator[Sentence]:
+    """What is taken for granted where something is normed."""
+    row = "no row that a norm sees is zero" + (", its mean taken away" if preset["norm"] == "layer" else "")
+    if preset["norm"] != "none" and not preset["eps"]:
+        yield (f"{row}, because there is no epsilon (0/0)",)
+    elif preset["norm"] != "none":
+        yield formula(scalar("eps")), " is any number at least 0, the same in every norm"
+        yield (f"where it is 0, {row}",)
+    if preset["qk_norm"]:
+        yield formula(scalar("eps_qk")), " is any number at least 0, the same for all queries and keys"
+        yield ("where it is 0, no query and no key is zero",)
+
+
+def turns_by_base(preset: Preset) -> bool:
+    """Whether there are rotary positions with frequencies that follow from a base."""
+    return bool(preset["positions"] == "rotary" and preset["rope_frequencies"] == "recomputed")
+
+
 def assumptions(answer: Answer) -> tuple[Sentence, ...]:
     """What the claim takes for granted."""
-    found: list[Sentence] = [("arithmetic is that of the real numbers",)]
-    if answer.preset.eps == 0:
-        found.append(("no row that a norm sees is zero, because there is no epsilon (0/0)",))
-    else:
-        found.append((formula(answer.preset.eps), " is any number at least 0, the same in every norm"))
-        found.append(("where it is 0, no row that a norm sees is zero",))
+    found: list[Sentence] = [("arithmetic is that of the real numbers",), *norms_of(answer.preset)]
+    for name, has in (("scale", answer.preset["scale"] == "constant"), ("rope_base", turns_by_base(answer.preset))):
+        found += [(formula(answer.steps[0].old.scalars[name]), " is any number above 0")] if has else []
+    if answer.preset["experts"]:
+        found.append(("a router keeps equally many experts for every token, the first of equal ones",))
     for claim in answer.parts:
         found += [(note,) for note in claim.steps[0].assumptions]
     return tuple(dict.fromkeys(found))

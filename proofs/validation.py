@@ -66,7 +66,7 @@ class Validation:
 
 
 def validate(
-    rules: Collection[str] | None = None, seed: int = 0, instances: int = 3, terms: int = 60
+    rules: Collection[str] | None = None, seed: int = 0, instances: int = 3, terms: int = 120
 ) -> tuple[Validation, ...]:
     """Every rule (or some): each sample so many times on random numbers and once by z3, and so many random terms."""
     rules = tuple(RULES) if rules is None else rules
@@ -326,8 +326,7 @@ def drawn_scalars(symbols: Iterable[Symbol], draw: Draw) -> dict[str, Expr]:
     """
     found: dict[str, Expr] = {}
     for symbol in sorted(symbols, key=lambda symbol: (symbol.name.endswith("_hat"), symbol.name)):
-        step = 2 if symbol.is_even else 1
-        drawn = sympify(2 if draw.alike else step * int(draw.rng.integers(1, draw.largest + 1)))
+        drawn = sympify(2 if draw.alike else int(draw.rng.integers(1, draw.largest + 1)))
         base = found.get(symbol.name.removesuffix("_hat"), 0) if symbol.name.endswith("_hat") else 0
         found[symbol.name] = drawn + base if symbol.is_integer else drawn / 4
     return found | {FIRST_ORDER.name: FIRST_ORDER, "top_k": sympify(2)}

@@ -26,7 +26,7 @@ from .initialiser import parts_json
 from .matrix import matrix_section
 from .sections import evidence_row, rules, section, shown, text_of
 from .starts import with_study
-from .trust import INTRO, TRUST
+from .trust import TRUST, intro
 from .view import Finding as ShownFinding
 from .view import Mark, NumericRow, Page, Section
 
@@ -112,7 +112,7 @@ def page(report: Report) -> Page:
     """The report as a page."""
     return Page(
         title="Function-preserving expansions of transformers",
-        intro=INTRO,
+        intro=intro(PRESETS["paper"]),
         sections=(*(expansion_section(one) for one in report.six), together_section(report)),
         findings=tuple(finding_of(found) for found in report.findings),
         rules=rules(),
@@ -210,7 +210,7 @@ def one_page(answer: Answer, numeric: Sequence[NumericRow], seconds: float, seed
     found = section(answer, "answer", numeric)
     if answer.verdict == "proved" and len(answer.variants) == 1:
         found = studied(found, study_of(answer.parts[0], answer.preset, seed), seed)
-    return Page(section_title(answer), INTRO, (found,), rules=rules(), trust=TRUST, seconds=seconds)
+    return Page(section_title(answer), intro(answer.preset), (found,), rules=rules(), trust=TRUST, seconds=seconds)
 
 
 def study_page(found: Constraints, seed: int, seconds: float) -> Page:
@@ -218,7 +218,7 @@ def study_page(found: Constraints, seed: int, seconds: float) -> Page:
     answer = check(found.claim.variants, found.claim.steps[0].old.preset, seed)
     plain = section(answer, "answer")
     sections = (studied(plain, found, seed),)
-    return Page(section_title(answer), INTRO, sections, rules=rules(), trust=TRUST, seconds=seconds)
+    return Page(section_title(answer), intro(answer.preset), sections, rules=rules(), trust=TRUST, seconds=seconds)
 
 
 def studied(plain: Section, found: Constraints, seed: int) -> Section:

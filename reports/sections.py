@@ -89,6 +89,8 @@ def pictures(step: Expansion) -> Iterator[Picture]:
         for family, before in heads:
             yield from changed(step, family.weights, before.weights if before else {})
         yield from changed(step, layer.weights, old.weights if old else {})
+        if layer.experts is not None:
+            yield from changed(step, layer.experts.weights, old.experts.weights if old and old.experts else {})
 
 
 def changed(step: Expansion, new: Any, old: Any) -> Iterator[Picture]:

@@ -115,7 +115,8 @@ PARAMETERS = (
     Parameter("g_MLP_post", "1", "h", "layer", SANDWICH),
     Parameter("c_MLP_post", "1", "h", "layer", biased(SANDWICH)),
 )
-SCALARS = ("eps", "eps_qk", "scale", "rope_base", "embed_scale", "logit_scale")
+FOLLOWING = ("scale", "embed_scale", "logit_scale")  # scalars that an architecture computes from its sizes
+SCALARS = ("eps", "eps_qk", "rope_base", *FOLLOWING)
 
 
 def names_of(*scopes: str) -> tuple[str, ...]:
@@ -197,9 +198,11 @@ class Transformer:
 
     @property
     def has_own_scale(self) -> bool:
-        """Whether a score factor is not the one that the architecture gives its k."""
-        layers, own = (self.layer, *self.inserted), default_scalar("scale", self.preset, self.sizes)
-        return any(heads.scale != own for layer in layers for heads in layer.heads)
+        """Whether a scalar that follows the sizes is not the one that the architecture gives its sizes."""
+        own = {name: default_scalar(name, self.preset, self.sizes) for name in FOLLOWING}
+        heads = (heads for layer in (self.layer, *self.inserted) for heads in layer.heads)
+        others = any(self.scalars[name] != own[name] for name in FOLLOWING if name != "scale")
+        return others or any(one.scale != own["scale"] for one in heads)
 
 
 def default_scalar(name: str, preset: Preset, sizes: Mapping[str, Expr]) -> Expr:

@@ -88,10 +88,10 @@ def _refuse_unmodelled(old: Transformer, variant: Variant) -> None:
                     "this kind of block is not part of this version", f"`{kind}`", " or ".join(_SCOPE_OF_KIND)
                 )
     for added in (variant.added_head, variant.added_layer):
-        for option in (added.copy, added.group) if added is not None else ():
-            if added is not None and option is not None:
+        for chosen in (added.copy, added.group) if added is not None else ():
+            if added is not None and chosen is not None:
                 raise added.place.error(
-                    "copies and groups are not part of this version", f'"{option}"', "every parameter given"
+                    "copies and groups are not part of this version", f'"{chosen}"', "every parameter given"
                 )
 
 

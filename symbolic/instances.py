@@ -8,7 +8,7 @@ the model gives its scalars under `scalars`, such as {"eps": 1}.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
@@ -106,6 +106,7 @@ class _Growing:
 
     def members(self, heads: Heads, families: Path, outer: Values, old: Nested, new: Nested) -> list[Nested]:
         """Every member of the outermost family of some heads."""
+        pairs: Iterable[tuple[Nested, Nested]]
         pairs = zip_longest(old.get(families[0], ()), new.get(families[0], ()), fillvalue={})
         values = [
             (outer.with_(level_values(before)).with_(level_values(after)), before, after) for before, after in pairs

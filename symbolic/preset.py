@@ -54,8 +54,9 @@ class Preset:
 
     def __post_init__(self) -> None:
         for option, value in self.given:
-            if option not in OPTIONS or value not in OPTIONS[option]:
-                raise ValueError(f"{self.name}: found {option} = {value!r}, expected one of {OPTIONS.get(option, ())}")
+            known = OPTIONS.get(option, ())
+            if not any(type(value) is type(one) and value == one for one in known):
+                raise ValueError(f"{self.name}: found {option} = {value!r}, expected one of {known}")
         if self["parallel"] and self["placement"] != "pre":
             raise ValueError(f"{self.name}: found parallel with placement = {self['placement']!r}, expected 'pre'")
 

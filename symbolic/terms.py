@@ -38,9 +38,9 @@ class ShapeError(ValueError):
 # ---------------------------------------------------------------- sizes and scalars
 
 
-def size(name: str, even: bool = False) -> Symbol:
-    """A size: a symbol that stands for any integer >= 1, or for any even one."""
-    return Symbol(name, integer=True, positive=True, even=even or None)
+def size(name: str) -> Symbol:
+    """A size: a symbol that stands for any integer >= 1."""
+    return Symbol(name, integer=True, positive=True)
 
 
 def scalar(name: str) -> Symbol:
@@ -260,7 +260,8 @@ class Act(_Node):
         return str(self.args[1])
 
     def _latex(self, printer) -> str:  # type: ignore[no-untyped-def]
-        shown = {"relu": "ReLU"}.get(self.name, self.name)
+        names = {"relu": "ReLU", "gelu_tanh": r"gelu}_{\mathrm{tanh}", "quick_gelu": r"gelu}_{\mathrm{quick}"}
+        shown = names.get(self.name, self.name)
         return rf"\operatorname{{{shown}}}\left({printer._print(self.arg)}\right)"
 
 
@@ -272,6 +273,8 @@ class Softmax(_Node):
     """
 
     def __new__(cls, arg: MatrixExpr, mask: str | Str = "none") -> Softmax:
+        if str(mask) not in ("none", "causal", "top"):
+            raise ValueError(f"found the mask {mask}, expected none, causal or top")
         return MatrixExpr.__new__(cls, arg, Str(str(mask)))
 
     @property
@@ -284,7 +287,7 @@ class Softmax(_Node):
 
 
 class Rope(_Node):
-    """Rotary positions: row i of A has its j-th pair of columns turned by the angle i f_j  (m x n -> m x n).
+    """Rotary positions: row i of A, from 0, has its j-th pair of columns turned by the angle i f_j  (m x n -> m x n).
 
     f is a row of frequencies (1 x l); the pairs are (1, 2), (3, 4), ... or, in the layout "half", (j, j + l).  Columns
     beyond the first 2 l stay as they are.
@@ -293,6 +296,8 @@ class Rope(_Node):
     def __new__(cls, arg: MatrixExpr, table: MatrixExpr, layout: str | Str = "interleaved") -> Rope:
         if table.rows != 1:
             raise ShapeError("the frequencies are one row", shape_text(table), "1 x n")
+        if str(layout) not in ("interleaved", "half"):
+            raise ValueError(f"found the layout {layout}, expected interleaved or half")
         return MatrixExpr.__new__(cls, arg, table, Str(str(layout)))
 
     @property
@@ -446,7 +451,8 @@ class HeadSum(_Node):
         return str(self.args[1])
 
     def _latex(self, printer) -> str:  # type: ignore[no-untyped-def]
-        return rf"\sum_{{e}} {printer.parenthesize(self.arg, PRECEDENCE['Add'])}"
+        index = "g" if self.family.startswith("groups") else "e"
+        return rf"\sum_{{{index}}} {printer.parenthesize(self.arg, PRECEDENCE['Add'])}"
 
 
 class Stack(_Node):

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sympy import sqrt
+from sympy import Integer, sqrt
 
 from growproof.proofs import kernel, validation
-from growproof.proofs.kernel import RULES, Context, Equation, split
+from growproof.proofs.kernel import RULES, Context, Equation, KernelError, split
 from growproof.proofs.samples import SAMPLES
 from growproof.proofs.validation import Use, Validation, by_z3, on_numbers, on_random_terms, on_samples, used, validate
+from growproof.symbolic.evaluate import Values, evaluate
 from growproof.symbolic.terms import (
     Act,
     BlockMatrix,
@@ -40,10 +41,12 @@ from growproof.symbolic.terms import (
     eye,
     free,
     is_scalar,
+    matrix,
     ones,
     path_of,
     product,
     rebuild,
+    size,
     substitute,
     total,
     transposed,
@@ -95,7 +98,35 @@ def test_no_use_of_a_rule_changes_the_value_of_a_random_term(seed: int) -> None:
 
 
 def test_the_same_seed_gives_the_same_validation() -> None:
-    assert validate(["like terms", "lemma"], seed=7) == validate(["like terms", "lemma"], seed=7)
+    assert validate(["like terms", "lemma"], seed=7, terms=40) == validate(["like terms", "lemma"], seed=7, terms=40)
+
+
+def test_half_a_pair_is_not_cut_off() -> None:
+    """[0 b] turned by one frequency 1 is [-b sin i  b cos i] in row i; in halves, its first column would be 0."""
+    n, p = size("n"), size("p")
+    b = matrix("b", 2, p)
+    turned = Rope(blocks([[zero(2, n), b]]), Frequencies(n, n + p))
+    first = product(turned, blocks([[eye(n)], [zero(p, n)]]))
+    values = Values({"n": Integer(1), "p": Integer(1)}, {"b": np.array([[3], [5]], dtype=complex)})
+    assert evaluate(first, values, validation.NUMBERS) == pytest.approx(np.array([[0], [-5 * np.sin(1)]]))
+    assert RULES[ROPE](Context(), turned, ()) is None
+    whole = Rope(blocks([[zero(2, 2 * n), matrix("c", 2, p)]]), Frequencies(n, 2 * n + p))
+    assert RULES[ROPE](Context(), whole, ()) is not None
+
+
+def test_frequencies_fall_by_the_square_of_their_ratio_from_pair_to_pair() -> None:
+    """8 columns with ratio 2 have 1, 1/4, 1/16, 1/64; after the first 4 columns come 1/16 and 1/64."""
+    first, second = kernel.cut_table(Frequencies(2, 8), Integer(2)) or ()
+    found = [evaluate(part, Values(), validation.NUMBERS).real.tolist() for part in (first, second)]
+    assert found == [[[1, 1 / 4]], [[1 / 16, 1 / 64]]]
+
+
+def test_a_matrix_in_place_of_a_ratio_is_refused() -> None:
+    """Each head's own ratio would hide in the frequencies, where no rule looks for what differs."""
+    own = matrix("w", 1, 1, ("heads",))
+    for last in (Frequencies(own, 2), Frequencies(own[0, 0], 2)):
+        with pytest.raises(KernelError, match="constructors"):
+            kernel.derive(Context(), HeadSum(product(own, last), "heads"), [])
 
 
 # --- what the validation itself must refuse ---
@@ -1238,7 +1269,7 @@ SEEN_AT_RANDOM = (
 @pytest.mark.parametrize("wrong", [w for w in BREAKS if w.claim in SEEN_AT_RANDOM], ids=named)
 def test_random_terms_alone_find_a_broken_rule(wrong: Break, monkeypatch: pytest.MonkeyPatch) -> None:
     wrong.apply(monkeypatch)
-    assert any(seen.outcome == "wrong" for seen in on_random_terms([wrong.rule], 0, 120))
+    assert any(seen.outcome == "wrong" for seen in on_random_terms([wrong.rule], 0, 200))
 
 
 def test_the_whole_validation_names_the_broken_rule_and_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
