@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from growproof.numeric import derivative
+from growproof.numeric import activations, architecture
 from growproof.numeric.derivative import STEP, slope
 from growproof.numeric.forward import transformer
 from growproof.numeric.model import from_nested, random_model, random_rows, to_nested
+from growproof.numeric.options import Architecture
 
 Nested = dict[str, Any]
 Path = tuple[str | int, ...]
@@ -73,8 +74,11 @@ def central(nested: Nested, path: Path, D: np.ndarray, eps: float, t: float = 1e
     return (output(moved(nested, path, t * D), eps) - output(moved(nested, path, -t * D), eps)) / (2 * t)
 
 
+OPTIONS = {"eps": True}
+
+
 def complex_step(nested: Nested, path: Path, D: np.ndarray, eps: float) -> np.ndarray:
-    return slope(moved(nested, path, 1j * STEP * D), eps)
+    return slope(moved(nested, path, 1j * STEP * D) | {"eps": eps}, OPTIONS)
 
 
 def direction(nested: Nested, path: Path) -> np.ndarray:
@@ -150,7 +154,8 @@ def test_a_quadratic_dependence_is_none():
 def test_the_real_part_is_the_output_of_the_real_forward_pass(seed, eps):
     nested = model_of(seed)
     path = ("layers", 0, "W_l1")
-    found = derivative.transformer(moved(nested, path, 1j * STEP * direction(nested, path)), eps)
+    tables = moved(nested, path, 1j * STEP * direction(nested, path)) | {"eps": eps}
+    found = architecture.output(tables, Architecture.from_options(OPTIONS))
     assert np.allclose(found.real, output(nested, eps), rtol=1e-12, atol=1e-12)
 
 
@@ -181,11 +186,7 @@ def test_central_differences_see_half_the_slope_at_zero():
 def test_another_slope_at_zero_would_be_seen(monkeypatch):
     """The same layer with relu'(0) = 1 moves, so that the first test of these can fail."""
 
-    def other(X, layer):
-        hidden = X @ layer["W_l1"] + layer["b_l1"]
-        return np.where(hidden.real >= 0, hidden, 0) @ layer["W_l2"] + layer["b_l2"]
-
-    monkeypatch.setattr(derivative, "mlp", other)
+    monkeypatch.setitem(activations.ACTIVATIONS, "relu", lambda x: np.where(x.real >= 0, x, 0))
     assert complex_step(at_the_kink(), ("layers", 1, "b_l1"), np.ones((1, 6)), 0.0).any()
 
 
@@ -193,8 +194,8 @@ def test_another_slope_at_zero_would_be_seen(monkeypatch):
 
 
 WRONG = {
-    "norm": lambda X, g, eps: X / np.sqrt((X * X.conj()).sum(axis=1, keepdims=True) / X.shape[1] + eps) * g,
-    "attend": lambda X, head: X @ head["W_V"] @ head["W_O"],
+    "rms": lambda X, g, eps: X / np.sqrt((X * X.conj()).sum(axis=1, keepdims=True) / X.shape[1] + eps),
+    "softmax": lambda scores: np.ones(scores.shape) / scores.shape[1],
 }
 
 
@@ -205,5 +206,5 @@ def test_a_forward_pass_that_is_not_analytic_or_not_the_paper_s_is_noticed(monke
     D = direction(nested, path)
     expected = central(nested, path, D, 0.0)
     assert close(complex_step(nested, path, D, 0.0), expected)
-    monkeypatch.setattr(derivative, function, WRONG[function])
+    monkeypatch.setattr(architecture, function, WRONG[function])
     assert not close(complex_step(nested, path, D, 0.0), expected)

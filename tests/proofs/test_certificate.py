@@ -299,6 +299,16 @@ def forged(text: str, name: str) -> Json:
 DROPPED = [(name, i) for name in SIX for i in range(len(as_published.load(name).constraints))]
 
 
+@pytest.mark.parametrize(("architecture", "absent"), [("paper", "W_gate b_gate"), ("llama", "b_l1 b_gate")])
+def test_what_a_variant_does_is_said_without_what_the_architecture_lacks(architecture, absent):
+    ((_, *said),) = verify(certificate(check([load("mlp-expansion")], PRESETS[architecture]))).variants
+    names = [name for name in ("W_l1", "b_l1", "W_l2", "W_gate", "b_gate") if name not in absent.split()]
+    shapes = {"W_l2": "p_hat - p x h", **dict.fromkeys(("b_l1", "b_gate"), "1 x p_hat - p")}
+    blocks = [f"M_{name} is new: {shapes.get(name, 'h x p_hat - p')}" for name in names]
+    rewrites = [f"{name} becomes [{name}{';' if name == 'W_l2' else ','} M_{name}]" for name in names]
+    assert said == ["p grows to p_hat", *blocks, *rewrites]
+
+
 def test_a_forgery_of_the_true_text_is_the_certificate():
     """So that what is rejected below is rejected for its text."""
     for name in SIX:

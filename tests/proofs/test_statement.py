@@ -6,6 +6,7 @@ import pytest
 from growproof.proofs.check import Answer, check
 from growproof.proofs.statement import Formula, assumptions, equation, formula, plain, statement
 from growproof.symbolic.architecture import PRESETS
+from growproof.symbolic.preset import Preset
 from growproof.symbolic.terms import matrix, product, size, zero
 from growproof.symbolic.variant import catalogue, load, loads
 
@@ -17,8 +18,8 @@ def answered(*texts: str, preset=PAPER) -> Answer:
     return check([loads(text, "f.toml") for text in texts], preset)
 
 
-def lines(*texts: str) -> list[str]:
-    found = answered(*texts)
+def lines(*texts: str, preset=PAPER) -> list[str]:
+    found = answered(*texts, preset=preset)
     return [plain(line) for line in statement(found.steps)]
 
 
@@ -84,6 +85,51 @@ def test_with_one_it_may_be_anything():
     found = notes(MLP, preset=EPS)
     assert any("eps is any number at least 0" in note for note in found)
     assert any(note.startswith("where it is 0, no row") for note in found)
+
+
+NORMED = "no row that a norm sees is zero"
+FREE = "is any number at least 0, the same in every norm"
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"norm": "none"}, []),
+        ({}, [f"{NORMED}, because there is no epsilon (0/0)"]),
+        ({"norm": "layer"}, [f"{NORMED}, its mean taken away, because there is no epsilon (0/0)"]),
+        ({"norm": "layer", "eps": True}, [f"eps {FREE}", f"where it is 0, {NORMED}, its mean taken away"]),
+        (
+            {"norm": "none", "qk_norm": True},
+            [
+                "eps_qk is any number at least 0, the same for all queries and keys",
+                "where it is 0, no query and no key is zero",
+            ],
+        ),
+        ({"norm": "none", "scale": "constant"}, ["scale is any number above 0"]),
+        ({"norm": "none", "positions": "rotary"}, ["rope_base is any number above 0"]),
+        ({"norm": "none", "positions": "rotary", "rope_frequencies": "table"}, []),
+        ({"norm": "none", "positions": "none", "rope_frequencies": "recomputed"}, []),
+        (
+            {"norm": "none", "experts": True},
+            ["a router keeps equally many experts for every token, the first of equal ones"],
+        ),
+    ],
+    ids=str,
+)
+def test_what_an_architecture_takes_for_granted_is_said(options, expected):
+    made = Preset("mine", "", "", tuple(options.items()))
+    assert notes('name = "Nothing"\n', preset=made) == ["arithmetic is that of the real numbers", *expected]
+
+
+def test_groups_are_counted_where_there_are_some():
+    assert any("any number of layers, groups and heads" in line for line in lines(MLP, preset=PRESETS["mistral"]))
+    assert any("any number of layers and heads" in line for line in lines(MLP))
+
+
+def test_sizes_that_are_made_of_others_are_told():
+    """Rotary positions turn pairs: k = 2 j, or in a part of each head k = 2 j + q with r = 2 j."""
+    assert ", j at least 1, k = 2*j, p_hat > p," in lines(MLP, preset=PRESETS["llama"])[0]
+    assert ", j, q at least 1, k = 2*j + q, r = 2*j, p_hat > p," in lines(MLP, preset=PRESETS["gptj"])[0]
 
 
 def test_arithmetic_is_that_of_the_real_numbers():
