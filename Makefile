@@ -21,7 +21,7 @@ report: $(CORE)
 	$(BIN)/python -m growproof report --matrix -o $(REPORT)
 
 test: $(TEST)
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto --dist loadscope
 
 test-extras: $(EXTRAS)
 	$(BIN)/pytest -m extras --no-skips

@@ -25,6 +25,7 @@ from growproof.symbolic.evaluate import Values, evaluate
 from growproof.symbolic.expand import Block, expand
 from growproof.symbolic.floats import float_arithmetic
 from growproof.symbolic.instances import grown
+from growproof.symbolic.preset import Preset
 from growproof.symbolic.terms import Stack
 from growproof.symbolic.variant import Variant, loads
 
@@ -311,3 +312,14 @@ def test_a_chain_without_its_constraints_would_show():
     found = Chain([load("head-addition"), without_constraints("hidden-expansion")], seed=1)
     before = numeric_transformer(*from_nested(found.original))
     assert not np.allclose(before, numeric_transformer(*from_nested(found.model)))
+
+
+@pytest.mark.parametrize("name", ["scale", "embed_scale", "logit_scale"])
+def test_a_variant_with_a_scalar_of_its_own_is_refused_in_a_chain(name):
+    """Kept while h grows, it is no longer what the architecture computes from its sizes: another theorem's model."""
+    own = loads(f'name = "Own"\n[rewrite]\n{name} = "2*{name}"\n', "own.toml")
+    model = Preset("m", "", "", (("embed_scale", True), ("logit_scale", True)))
+    assert expand(paper_model(model), own).new.has_own_scale
+    assert not expand(paper_model(model), load("mlp-expansion")).new.has_own_scale
+    with pytest.raises(VariantError, match=f"`{name}` cannot be composed"):
+        check([own, load("mlp-expansion")], model)

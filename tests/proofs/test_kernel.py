@@ -89,7 +89,7 @@ def test_a_derivation_makes_a_theorem() -> None:
     assert (TRUE.hypotheses, TRUE.left, TRUE.right) == ((), product(A, eye(n)), A)
 
 
-@pytest.mark.parametrize("key", [(), (None,), (object(),), ("_KEY",)], ids=str)
+@pytest.mark.parametrize("key", [(), (None,), (object(),), ("_KEY",)], ids=["none", "None", "object", "name"])
 def test_the_constructor_makes_no_theorem(key: tuple[Any, ...]) -> None:
     assert "kernel's rules only" in refused(Theorem, (), A, B, *key)
 
@@ -406,7 +406,7 @@ def test_only_theorems_meet_and_compose(make: Any) -> None:
     refused(compose, [make(A, B)])
 
 
-@pytest.mark.parametrize("key", [None, object(), "_KEY"], ids=str)
+@pytest.mark.parametrize("key", [None, object(), "_KEY"], ids=["None", "object", "name"])
 def test_only_the_kernel_makes_compositions(key: Any) -> None:
     refused(Composition, (TRUE,), key)
     with pytest.raises(TypeError):
