@@ -64,7 +64,8 @@ class Small:
         found |= new | {symbol for h in self.hypotheses for side in (h.left, h.right) for symbol in atoms(side)}
 
         def entries(symbols: set[Expr], member: str) -> dict[str, Array]:
-            return {s.name: (solver.matrix if s in new else old)(s.name + member, *self.shape(s)) for s in symbols}
+            ordered = sorted(symbols, key=lambda symbol: str(symbol.name))  # the same in every process
+            return {s.name: (solver.matrix if s in new else old)(s.name + member, *self.shape(s)) for s in ordered}
 
         def inside(path: Path, member: str) -> Values:
             """The symbols of one path of families, and those within it, for one member."""

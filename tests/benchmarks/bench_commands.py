@@ -12,7 +12,7 @@ from pathlib import Path
 
 from timing import interleaved, print_table, print_times
 
-from growproof.reports.report import SIX
+from growproof.proofs.matrix import SIX
 
 ROUNDS, REPORTS = 5, 3
 IMPORTS_SHOWN = 10

@@ -15,9 +15,9 @@ from growproof.proofs.check import claim_of
 from growproof.proofs.constraints import constraints
 from growproof.proofs.lattice import enumerate_subsets
 from growproof.proofs.liveness import standstill
+from growproof.proofs.matrix import SIX
 from growproof.proofs.minimal import Study, study
 from growproof.proofs.solver import Answer
-from growproof.reports.report import SIX
 from growproof.symbolic.architecture import PRESETS, paper_model
 from growproof.symbolic.variant import Variant, load, loads
 

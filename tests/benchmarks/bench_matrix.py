@@ -10,9 +10,8 @@ from timing import print_table, seconds
 
 from growproof.proofs.counterexample import find
 from growproof.proofs.features import breaking
-from growproof.proofs.matrix import Cell, Matrix, matrix
+from growproof.proofs.matrix import SIX, Cell, Matrix, matrix
 from growproof.proofs.repair import repair
-from growproof.reports.report import SIX
 from growproof.symbolic.architecture import PRESETS, paper_model
 from growproof.symbolic.expand import expand
 from growproof.symbolic.variant import load

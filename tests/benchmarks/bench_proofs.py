@@ -18,7 +18,7 @@ from sympy.core.cache import clear_cache
 from timing import interleaved, print_table, print_times, seconds
 
 from growproof.proofs.check import Claim, check, claim_of, composed
-from growproof.reports.report import SIX
+from growproof.proofs.matrix import SIX
 from growproof.symbolic.architecture import PRESETS, Transformer, paper_model
 from growproof.symbolic.expand import Expansion
 from growproof.symbolic.terms import MatrixExpr, matrix
