@@ -94,7 +94,7 @@ def rooted(step: Expansion) -> tuple[Expr, ...]:
 Draw = Callable[[int, int], Array]
 SMALL_EPS = 2.0**-10  # for random models
 BOARD: Mapping[str, Expr] = {"top_k": S.One, "eps": S.One, "eps_qk": S.One, "scale": S.Half, "rope_base": Integer(16)}
-RANDOM: Mapping[str, Expr] = {**BOARD, "eps": Rational(SMALL_EPS), "eps_qk": Rational(SMALL_EPS)}
+RANDOM: Mapping[str, Expr] = {**BOARD, "top_k": Integer(2), "eps": Rational(SMALL_EPS), "eps_qk": Rational(SMALL_EPS)}
 
 
 def fitting(sizes: Mapping[str, int], preset: Preset) -> dict[str, int]:
@@ -103,7 +103,7 @@ def fitting(sizes: Mapping[str, int], preset: Preset) -> dict[str, int]:
     if preset["norm"] == "layer":
         found["h"] += 2
     if preset["experts"]:
-        found["n"] = 2
+        found["n"] = 3
     if preset["positions"] == "rotary":  # the first pair turns alike at every k, the second does not
         part = {"r": 4, "j": 2, "q": found["k"], "k": 4 + found["k"]}
         found |= part if preset["rope_part"] == "part" else {"j": 1 + found["k"], "k": 2 + 2 * found["k"]}

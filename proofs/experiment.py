@@ -50,7 +50,7 @@ def outcome(steps: Sequence[Expansion], dtype: str, seed: int) -> Outcome | None
         new = drawn_blocks(step, current, PROFILE, entries, rng)
         if new is None:
             return None
-        sizes |= {name: n for name, n in new["sizes"].items() if name != "f"}
+        sizes |= {name: n for name, n in new["sizes"].items() if name != "f" and name not in old["scalars"]}
         current = grown(step, current, in_format(new, dtype), arithmetic)
     scalings = dict.fromkeys(parameters(preset), len(steps))
     return Outcome(dtype, sizes, compared(preset, old, current, dtype, scalings))

@@ -137,7 +137,7 @@ def refuted(
     reason = f"what breaks it: {listed(words)}" if words else "refuted with the paper's options too"
     if found is None:
         return Cell(*where, "refuted", reason, words, counterexample)
-    dead = tuple(block for block, step in liveness(found.claim, seed=seed).first.items() if step is None)
+    dead = liveness(found.claim, seed=seed).dead
     outcomes = experiment(found.claim.steps, seed)
     return Cell(*where, "refuted", reason, words, counterexample, found, dead, outcomes)
 

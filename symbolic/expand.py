@@ -114,14 +114,15 @@ class _Application:
         self.sizes = {name: self.size_names.get(f"{name}_hat", old.sizes[name]) for name in old.sizes}
         self.parameters = parameters(old.preset)
         self.uses = dict(self._uses())
-        self.skipped = {name: zero(*self._shape(name)) for name in variant.new if self._is_skipped(name)}
+        others = {"n": size("n")}  # sizes of architectures that have what is skipped here
+        self.skipped = {name: zero(*self._shape(name, others)) for name in variant.new if self._is_skipped(name)}
         self.blocks = tuple(b for name in variant.new if name not in self.skipped for b in self._instances(name))
 
     # -------------------------------------------------------- sizes
 
     def _grown_sizes(self) -> dict[str, Expr]:
         """Every size name of the file, old and grown, with what it stands for."""
-        known: dict[str, Expr] = {"n": size("n"), **self.old.sizes}
+        known: dict[str, Expr] = dict(self.old.sizes)
         for base, expression in self._in_order():
             if base not in self.old.sizes or base in FIXED:
                 growing = [name for name in self.old.sizes if name not in FIXED]
@@ -197,9 +198,9 @@ class _Application:
             tag = ".".join(part for part in (self.tag, *labels) if part)
             yield Block(name, scope, owner, matrix(instance(name, tag), *self._shape(name), self._path(owner, scope)))
 
-    def _shape(self, name: str) -> tuple[Expr, Expr]:
+    def _shape(self, name: str, others: Mapping[str, Expr] | None = None) -> tuple[Expr, Expr]:
         """The shape that the file gives a new block."""
-        block, known = self.variant.new[name], self._scope(self.size_names)
+        block, known = self.variant.new[name], self._scope({**(others or {}), **self.size_names})
         rows, columns = (elaborate(side, known, None) for side in (block.rows, block.columns))
         for place, value in ((block.rows, rows), (block.columns, columns)):
             if not known.is_size(value):
@@ -453,13 +454,13 @@ class _Application:
                     ", ".join(sorted(used)),
                     "one of " + ", ".join(self.variant.new),
                 )
+            if used & set(self.variant.new) <= set(self.skipped):
+                continue  # about what this architecture does not have
             owners = list(self._owners_of(used))
             if not owners:
                 raise self._without_owner(constraint)
             for _, known in owners:
-                left, right = _pair(constraint.left, constraint.right, self._scope(known))
-                if used & set(self.variant.new) - set(self.skipped) or left != right:
-                    yield source, (left, right)
+                yield source, _pair(constraint.left, constraint.right, self._scope(known))
 
     def _without_owner(self, constraint: Constraint) -> VariantError:
         """Why a constraint speaks of nothing: a name that nothing has, or names that nothing has together."""

@@ -378,3 +378,10 @@ def test_files_are_made_with_the_permissions_that_the_user_wants(run, tmp_path):
         os.umask(before)
     assert page.stat().st_mode & 0o777 == 0o640
     assert Path(page).is_file()
+
+
+@pytest.mark.parametrize("architecture", ["paper-eps", "llama", "bert", "mixtral"])
+def test_a_proved_answer_on_another_architecture_is_json_too(run, architecture):
+    found = json.loads(run("check", "mlp-expansion", "--architecture", architecture, "--json").out)
+    assert found["verdict"] == "proved"
+    assert all(type(size) is int for row in found["numeric"] for size in row["sizes"].values())

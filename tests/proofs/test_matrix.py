@@ -195,3 +195,8 @@ def test_one_open_cell_leaves_the_matrix_open():
     found = small()
     opened = replace(found.cells[MLP, "paper"], verdict="undecided")
     assert not replace(found, cells={**found.cells, (MLP, "paper"): opened}).decided
+
+
+def test_a_router_of_two_experts_learns_after_the_repair():
+    """With two experts kept, their weights depend on the scores: the new rows of W_R move at the second step."""
+    assert known(HIDDEN, "mixtral").dead == ()

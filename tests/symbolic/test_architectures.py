@@ -310,3 +310,26 @@ def test_what_is_skipped_is_what_the_architecture_has_not(name, architecture):
     notes = [f"the architecture has none of these, which are skipped: {', '.join(skipped)}"] if skipped else []
     assert list(step.assumptions) == notes
     assert {block.name for block in step.blocks} == {f"M_{entry}" for entry in entries if entry not in skipped}
+
+
+EXPERTS_ONLY = """
+name = "A router in other coordinates"
+[new]
+M = "n, n"
+[rewrite]
+W_R = "W_R*M"
+[constraints]
+M = "eye(n)"
+"""
+
+
+def test_what_is_said_of_blocks_that_an_architecture_has_no_use_for_is_left_out_there():
+    """The number of experts is a size where there are experts only."""
+    variant = loads(EXPERTS_ONLY, "experts.toml")
+    assert check([variant], PRESETS["llama"]).verdict == "proved"
+    assert check([variant], PRESETS["mixtral"]).verdict == "proved"
+    assert expand(paper_model(PRESETS["llama"]), variant).constraints == ()
+    with pytest.raises(VariantError, match="n"):
+        expand(
+            paper_model(PRESETS["llama"]), loads('name = "x"\n[rewrite]\nW_out = "W_out + 0(h, n)*0(n, o)"\n', "n.toml")
+        )
