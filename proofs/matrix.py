@@ -137,7 +137,8 @@ def refuted(
     reason = f"what breaks it: {listed(words)}" if words else "refuted with the paper's options too"
     if found is None:
         return Cell(*where, "refuted", reason, words, counterexample)
-    dead = liveness(found.claim, seed=seed).dead
+    tied = found.claim.steps[0].constraints  # where nothing is asked of the new blocks, all of them are free to learn
+    dead = liveness(found.claim, seed=seed).dead if tied else ()
     outcomes = experiment(found.claim.steps, seed)
     return Cell(*where, "refuted", reason, words, counterexample, found, dead, outcomes)
 
