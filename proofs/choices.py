@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 
 from sympy import Symbol
 
-from ..symbolic.architecture import SCOPES, Heads, Layer
-from ..symbolic.expand import Block, Expansion, Key
+from ..symbolic.architecture import SCOPES, Heads, Layer, Owner
+from ..symbolic.expand import Block, Expansion
 from ..symbolic.terms import Expr, MatrixExpr, Transpose, ZeroMatrix, negative, product, same_shape, zero
 from .kernel import split
 
@@ -134,7 +134,7 @@ def names(first: Sequence[Block], second: Sequence[Block]) -> tuple[str, str]:
     return first[0].name, second[0].name
 
 
-def old_parameters(step: Expansion, owner: Key) -> dict[str, MatrixExpr]:
+def old_parameters(step: Expansion, owner: Owner) -> dict[str, MatrixExpr]:
     """The old parameters that a new block of this owner may be built from: the model's, its layer's, its heads'."""
     found: dict[str, MatrixExpr] = dict(step.old.weights)
     layer: Layer | None = next((x for x in (step.old.layer, *step.old.inserted) if owner[:1] == (x.label,)), None)

@@ -223,12 +223,10 @@ def instances(
 
 def chain_to(scope: str, families: Sequence[str]) -> tuple[str, ...]:
     """The families through which one comes from the model to a scope."""
-    scopes = [family.removesuffix("s") for family in families]
-    return (
-        (LAYERS, EXPERTS)
-        if scope == "expert"
-        else tuple(families[: 1 + scopes.index(scope)] if scope != "model" else ())
-    )
+    if scope == "expert":
+        return (LAYERS, EXPERTS)
+    scopes = ["model", *(family.removesuffix("s") for family in families)]
+    return tuple(families[: scopes.index(scope)])
 
 
 def members(pair: tuple[Nested, Nested], family: str) -> Iterator[tuple[Nested, Nested]]:

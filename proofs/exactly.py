@@ -11,7 +11,7 @@ from sympy import Expr, expand, sympify
 
 from ..symbolic.evaluate import Arithmetic, Array, Values, evaluate
 from ..symbolic.expand import Expansion
-from ..symbolic.instances import Nested, grown
+from ..symbolic.instances import Nested, grown, with_matrices
 from .kernel import Equation
 
 CLOSE = 1e-12  # relative: an entry that was rounded a few times
@@ -35,16 +35,14 @@ EXACT = Arithmetic(number, relu, impossible, impossible, impossible)
 
 def fractions(nested: Any) -> Any:
     """The same tables with every entry a fraction."""
-    if isinstance(nested, Mapping):
-        return {name: fractions(entry) for name, entry in nested.items()}
-    if isinstance(nested, list):
-        return [fractions(entry) for entry in nested]
-    if isinstance(nested, np.ndarray):
-        found = np.empty(nested.shape, dtype=object)
-        for index in np.ndindex(nested.shape):
-            found[index] = Fraction(float(nested[index]))
-        return found
-    return nested
+    return with_matrices(nested, in_fractions)
+
+
+def in_fractions(entries: Array) -> Array:
+    found = np.empty(entries.shape, dtype=object)
+    for index in np.ndindex(entries.shape):
+        found[index] = Fraction(float(entries[index]))
+    return found
 
 
 def holds_exactly(equation: Equation, values: Values) -> bool:

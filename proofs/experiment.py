@@ -13,7 +13,7 @@ from ..symbolic.architecture import parameters
 from ..symbolic.evaluate import Array
 from ..symbolic.expand import Expansion
 from ..symbolic.floats import float_arithmetic
-from ..symbolic.instances import grown
+from ..symbolic.instances import grown, with_matrices
 from .comparison import compared
 from .drawing import RANDOM, Profile, drawn_blocks, drawn_model, fitting
 
@@ -67,8 +67,4 @@ def kind(dtype: str) -> Any:
 
 def in_format(nested: Any, dtype: str) -> Any:
     """The same tables with every matrix rounded to a format."""
-    if isinstance(nested, dict):
-        return {name: in_format(entry, dtype) for name, entry in nested.items()}
-    if isinstance(nested, list):
-        return [in_format(entry, dtype) for entry in nested]
-    return nested.astype(kind(dtype)) if isinstance(nested, np.ndarray) else nested
+    return with_matrices(nested, lambda entries: entries.astype(kind(dtype)))

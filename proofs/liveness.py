@@ -17,12 +17,13 @@ import numpy as np
 from ..numeric.derivative import STEP, slope
 from ..symbolic.architecture import (
     SUBLAYERS,
-    Heads,
-    Layer,
+    Owner,
     Transformer,
+    Weights,
     embedding,
     norms_after,
     output,
+    reweighted,
     start,
     stream,
 )
@@ -35,6 +36,7 @@ from ..symbolic.terms import (
     Identity,
     MatrixExpr,
     MatrixSymbol,
+    Path,
     ZeroMatrix,
     atoms,
     block_rows,
@@ -292,20 +294,10 @@ def perturbed(step: Expansion, name: str) -> Transformer:
     found = {block.symbol: direction(block.symbol) for block in by_name(step)[name]}
     moved: dict[Expr, Expr] = {M: total(M, product(t, D)) for M, D in found.items()}
 
-    def weights(terms: Mapping[str, MatrixExpr]) -> dict[str, MatrixExpr]:
+    def weights(terms: Weights, owner: Owner, path: Path) -> Weights:
         return {key: substitute(term, moved) for key, term in terms.items()}
 
-    def heads(family: Heads) -> Heads:
-        return replace(family, weights=weights(family.weights))
-
-    def layer(one: Layer) -> Layer:
-        mixed = one.experts
-        mixed = None if mixed is None else replace(mixed, weights=weights(mixed.weights))
-        own = tuple(heads(family) for family in one.heads)
-        return replace(one, weights=weights(one.weights), heads=own, experts=mixed)
-
-    new = step.new
-    return replace(new, weights=weights(new.weights), layer=layer(new.layer), inserted=tuple(map(layer, new.inserted)))
+    return reweighted(step.new, weights)
 
 
 def direction(M: MatrixSymbol) -> MatrixSymbol:

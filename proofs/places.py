@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from ..symbolic.architecture import EXPERTS, Heads, Layer, parameters
-from ..symbolic.expand import Block, Expansion, Key
+from ..symbolic.architecture import Owner, Weights, parameters, reweighted
+from ..symbolic.expand import Block, Expansion
 from ..symbolic.terms import (
     BlockMatrix,
     Expr,
@@ -39,9 +39,8 @@ class Apart:
     @property
     def is_as_written(self) -> bool:
         """Whether every block stands in one place, and nothing else does."""
-        return all(found == (name,) for name, found in self.places.items()) and len(self.step.blocks) == len(
-            {(block.name, block.owner) for block in self.step.blocks if block.name in self.places}
-        )
+        alone = all(found == (name,) for name, found in self.places.items())
+        return alone and all(block.name in self.places for block in self.step.blocks)
 
 
 def apart(step: Expansion) -> Apart:
@@ -62,13 +61,7 @@ class _Places:
         self.ties: list[tuple[MatrixExpr, MatrixExpr]] = []
 
     def result(self) -> Apart:
-        new = self.step.new
-        model = replace(
-            new,
-            weights=self.weights(new.weights, (), ()),
-            layer=self.layer(new.layer),
-            inserted=tuple(map(self.layer, new.inserted)),
-        )
+        model = reweighted(self.step.new, self.weights)
         used = {name: tuple(dict.fromkeys(found)) or (name,) for name, found in self.own.items()}
         step = replace(
             self.step,
@@ -79,21 +72,10 @@ class _Places:
         )
         return Apart(step, used)
 
-    def layer(self, layer: Layer) -> Layer:
-        heads = tuple(self.heads(layer, one) for one in layer.heads)
-        experts = layer.experts
-        if experts is not None:
-            experts = replace(experts, weights=self.weights(experts.weights, (layer.label, EXPERTS), experts.path))
-        own = self.weights(layer.weights, (layer.label,), layer.path)
-        return replace(layer, weights=own, heads=heads, experts=experts)
-
-    def heads(self, layer: Layer, heads: Heads) -> Heads:
-        return replace(heads, weights=self.weights(heads.weights, (layer.label, heads.label), heads.path))
-
-    def weights(self, terms: Mapping[str, MatrixExpr], owner: Key, path: Path) -> dict[str, MatrixExpr]:
+    def weights(self, terms: Weights, owner: Owner, path: Path) -> Weights:
         return {name: self.placed(name, term, owner, path) for name, term in terms.items()}
 
-    def placed(self, name: str, term: MatrixExpr, owner: Key, path: Path) -> MatrixExpr:
+    def placed(self, name: str, term: MatrixExpr, owner: Owner, path: Path) -> MatrixExpr:
         """The term with a symbol of its own in every cell that is a 0, a block or an old parameter met before."""
         if isinstance(term, BlockMatrix):
             rows = block_rows(term)
@@ -113,7 +95,7 @@ class _Places:
         start = zero(*inner.shape) if inner in self.zeros else inner
         return product(factor, self.another(name, inner, owner, path, start))
 
-    def another(self, name: str, inner: MatrixExpr, owner: Key, path: Path, start: MatrixExpr) -> MatrixSymbol:
+    def another(self, name: str, inner: MatrixExpr, owner: Owner, path: Path, start: MatrixExpr) -> MatrixSymbol:
         """A block for one more place in a parameter, which starts as something else."""
         symbol = matrix(f"{name}~{len(self.more)}", inner.rows, inner.cols, path)
         self.more.append(Block(symbol.name, parameters(self.step.old.preset)[name].scope, owner, symbol))

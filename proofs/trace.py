@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cache
@@ -29,7 +29,7 @@ from ..symbolic.architecture import (
 )
 from ..symbolic.evaluate import Arithmetic, Array, Values, evaluate, exact
 from ..symbolic.floats import ACTIVATIONS, float_arithmetic
-from ..symbolic.instances import Nested, expert_values, grown, level_values
+from ..symbolic.instances import Nested, expert_values, grown, level_values, with_matrices
 from ..symbolic.notation import latex
 from ..symbolic.preset import Preset
 from ..symbolic.terms import (
@@ -266,15 +266,12 @@ EXACT = Arithmetic(
 
 def rational(nested: Any) -> Any:
     """The same tables with every entry an exact rational number."""
-    if isinstance(nested, Mapping):
-        return {name: rational(entry) for name, entry in nested.items()}
-    if isinstance(nested, list):
-        return [rational(entry) for entry in nested]
-    if isinstance(nested, np.ndarray):
-        return np.array([[Rational(Fraction(float(x))) for x in row] for row in nested], dtype=object).reshape(
-            nested.shape
-        )
-    return nested
+    return with_matrices(nested, in_rationals)
+
+
+def in_rationals(entries: Array) -> Array:
+    exact_rows = [[Rational(Fraction(float(x))) for x in row] for row in entries]
+    return np.array(exact_rows, dtype=object).reshape(entries.shape)
 
 
 def readable(value: Array) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from ..proofs.bounded import Bounded
@@ -54,9 +54,7 @@ def bounded_text(found: Bounded) -> Text:
     """What z3 says about the constraints at small sizes."""
     sizes = text_of(tuple(sizes_sentence(found.sizes)))
     broken = "no numbers that meet them break a square" if found.sufficient else "not every square is closed"
-    free: list[str | Math] = []
-    for name in found.free:
-        free += [", "] * bool(free) + [Math(name_latex(name))]
+    free = in_a_row(map(name_latex, found.free))
     rest: tuple[str | Math, ...] = ("they force every new block to zero",)
     if free:
         rest = ("they leave ", *free, " free to be other than zero")
@@ -66,19 +64,18 @@ def bounded_text(found: Bounded) -> Text:
 
 def chosen(found: Constraints, subset: Subset) -> Text:
     """The equations of a set of choices; a block that is zero by an equation for its declared name."""
-    parts: list[str | Math] = []
-    for i in sorted(subset):
-        parts += [", "] * bool(parts) + [Math(choice_latex(found, i))]
-    return tuple(parts) or "nothing more"
+    return in_a_row(choice_latex(found, i) for i in sorted(subset)) or "nothing more"
 
 
 def left(found: Constraints, subset: Subset) -> Text:
     """The blocks that a set leaves free."""
-    names = [choice.label for i, choice in enumerate(found.study.choices) if i not in subset]
-    parts: list[str | Math] = []
-    for name in names:
-        parts += [", "] * bool(parts) + [Math(name_latex(name))]
-    return tuple(parts) or "nothing, and still"
+    names = (choice.label for i, choice in enumerate(found.study.choices) if i not in subset)
+    return in_a_row(map(name_latex, names)) or "nothing, and still"
+
+
+def in_a_row(formulas: Iterable[str]) -> tuple[str | Math, ...]:
+    """Formulas with commas between them."""
+    return tuple(part for latex in formulas for part in (", ", Math(latex)))[1:]
 
 
 def choice_latex(found: Constraints, i: int) -> str:

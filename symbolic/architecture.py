@@ -7,7 +7,7 @@ alike.  With no option given it is equations 1-5 of arXiv:2308.06103; what an op
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from sympy import S, Symbol, sqrt
@@ -203,6 +203,25 @@ class Transformer:
         heads = (heads for layer in (self.layer, *self.inserted) for heads in layer.heads)
         others = any(self.scalars[name] != own[name] for name in FOLLOWING if name != "scale")
         return others or any(one.scale != own["scale"] for one in heads)
+
+
+Weights = Mapping[str, MatrixExpr]
+Owner = tuple[str, ...]  # () for the model, (layer,) for a layer, (layer, heads) for a family of heads or experts
+
+
+def reweighted(model: Transformer, change: Callable[[Weights, Owner, Path], Weights]) -> Transformer:
+    """The model with other matrices: what `change` makes of those of the model, and of each head, expert and layer."""
+
+    def layer(one: Layer) -> Layer:
+        heads = tuple(replace(h, weights=change(h.weights, (one.label, h.label), h.path)) for h in one.heads)
+        experts = one.experts
+        if experts is not None:
+            experts = replace(experts, weights=change(experts.weights, (one.label, EXPERTS), experts.path))
+        own = change(one.weights, (one.label,), one.path)
+        return replace(one, weights=own, heads=heads, experts=experts)
+
+    weights, inner = change(model.weights, (), ()), layer(model.layer)
+    return replace(model, weights=weights, layer=inner, inserted=tuple(map(layer, model.inserted)))
 
 
 def default_scalar(name: str, preset: Preset, sizes: Mapping[str, Expr]) -> Expr:

@@ -13,6 +13,7 @@ from .architecture import (
     Experts,
     Heads,
     Layer,
+    Owner,
     Parameter,
     Transformer,
     default_scalar,
@@ -29,8 +30,6 @@ from .syntax import Expression, Name, error_at, names, nearest
 from .terms import Expr, MatrixExpr, MatrixSymbol, Path, Symbol, canonical, matrix, same_size, size, zero
 from .variant import SIZES, Added, Constraint, Variant
 
-Key = tuple[str, ...]  # () for the model, (layer,) for a layer, (layer, heads) for a family of heads
-
 
 @dataclass(frozen=True)
 class Block:
@@ -38,7 +37,7 @@ class Block:
 
     name: str
     scope: str
-    owner: Key
+    owner: Owner
     symbol: MatrixSymbol
 
 
@@ -219,7 +218,7 @@ class _Application:
             )
         return scope
 
-    def _path(self, owner: Key, scope: str) -> Path:
+    def _path(self, owner: Owner, scope: str) -> Path:
         """The families of which every member has its own block, for an owner and a scope."""
         if scope == "expert":
             return self._experts_path(owner[0])
@@ -236,7 +235,7 @@ class _Application:
         layer = next((layer for layer in (self.old.layer, *self.old.inserted) if layer.label == label), None)
         return (f"{EXPERTS} of {label}",) if layer is None or layer.experts is None else layer.experts.path
 
-    def _owners(self, scope: str, homes: set[str]) -> Iterator[Key]:
+    def _owners(self, scope: str, homes: set[str]) -> Iterator[Owner]:
         within = {"layer": (), "expert": (EXPERTS,)}
         if scope == "model" or len(homes) > 1:
             yield ()
@@ -253,7 +252,7 @@ class _Application:
     def _new_layer(self) -> str:
         return f"layer{self.step}"
 
-    def _blocks_for(self, owner: Key, scope: str) -> dict[str, MatrixSymbol]:
+    def _blocks_for(self, owner: Owner, scope: str) -> dict[str, MatrixSymbol]:
         """The new blocks that something of an owner sees: those of its scope and those of what it belongs to."""
         within = SCOPES[: SCOPES.index(scope) + 1]
         seen = (block for block in self.blocks if block.scope in within)
@@ -312,7 +311,7 @@ class _Application:
             names = ", ".join(dict.fromkeys(skipped))
             self.assumptions.append(f"the architecture has none of these, which are skipped: {names}")
 
-    def _names(self, owner: Key, scope: str, *weights: Mapping[str, Expr]) -> dict[str, Expr]:
+    def _names(self, owner: Owner, scope: str, *weights: Mapping[str, Expr]) -> dict[str, Expr]:
         preset = self.old.preset
         found: dict[str, Expr] = dict(self.size_names)
         found |= {n: self.old.scalars[n] for n in SCALARS if n != "scale" and has_scalar(n, preset)}
@@ -323,7 +322,7 @@ class _Application:
         return found
 
     def _rewritten(
-        self, scope: str, weights: Mapping[str, MatrixExpr], owner: Key, *outer: Mapping[str, Expr]
+        self, scope: str, weights: Mapping[str, MatrixExpr], owner: Owner, *outer: Mapping[str, Expr]
     ) -> dict[str, MatrixExpr]:
         """The matrices of one owner after the variant; `outer` holds those of what it belongs to."""
         own = {name: weights[name] for name, parameter in self.parameters.items() if parameter.scope == scope}
@@ -474,11 +473,11 @@ class _Application:
         found = ", ".join(dict.fromkeys(name.name for name in mentioned))
         return constraint.place.error("no layer or head has all these", found, "names that belong together")
 
-    def _known(self, owner: Key, scope: str, weights: Sequence[Mapping[str, Expr]]) -> dict[str, Expr]:
+    def _known(self, owner: Owner, scope: str, weights: Sequence[Mapping[str, Expr]]) -> dict[str, Expr]:
         """The names of a constraint; a block that this architecture has no use for is 0."""
         return {**self._names(owner, scope, *weights), **self.skipped}
 
-    def _owners_of(self, used: Iterable[str]) -> Iterator[tuple[Key, dict[str, Expr]]]:
+    def _owners_of(self, used: Iterable[str]) -> Iterator[tuple[Owner, dict[str, Expr]]]:
         used = set(used)
         scopes = {block.scope for block in self.blocks if block.name in used and block.owner}
         scopes |= {self.parameters[name].scope for name in used if name in self.parameters}
@@ -488,7 +487,7 @@ class _Application:
             if scope == narrowest and used <= set(known):
                 yield owner, known
 
-    def _all_owners(self) -> Iterator[tuple[Key, str, tuple[Mapping[str, Expr], ...]]]:
+    def _all_owners(self) -> Iterator[tuple[Owner, str, tuple[Mapping[str, Expr], ...]]]:
         """Everything that owns parameters or new blocks, with its scope and the old matrices that it sees."""
         model = self.old.weights
         yield (), "model", (model,)

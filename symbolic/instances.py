@@ -8,7 +8,7 @@ the model gives its scalars under `scalars`, such as {"eps": 1}.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
@@ -23,6 +23,15 @@ from .terms import MatrixExpr, Path
 
 Nested = dict[str, Any]
 SIDES = {parameter.name: (parameter.rows, parameter.columns) for parameter in PARAMETERS}
+
+
+def with_matrices(nested: Any, change: Callable[[Array], Array]) -> Any:
+    """The same tables with every matrix changed."""
+    if isinstance(nested, Mapping):
+        return {name: with_matrices(entry, change) for name, entry in nested.items()}
+    if isinstance(nested, list):
+        return [with_matrices(entry, change) for entry in nested]
+    return change(nested) if isinstance(nested, np.ndarray) else nested
 
 
 def level_values(*levels: Mapping[str, Any]) -> Values:
