@@ -95,11 +95,10 @@ def process(start: Callable[..., subprocess.Popen[str]], tmp_path: Path) -> Call
 
 
 @pytest.fixture
-def variant(tmp_path: Path) -> Callable[..., Path]:
-    """A variant file: the MLP expansion with a few texts replaced, each of which must be there."""
+def edited(tmp_path: Path) -> Callable[..., Path]:
+    """A variant file: a text with a few parts replaced, each of which must be there."""
 
-    def write(*replaced: tuple[str, str], name: str = "my.toml") -> Path:
-        text = MLP
+    def write(text: str, *replaced: tuple[str, str], name: str = "my.toml") -> Path:
         for old, new in replaced:
             assert old in text
             text = text.replace(old, new)
@@ -108,3 +107,9 @@ def variant(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture
+def variant(edited: Callable[..., Path]) -> Callable[..., Path]:
+    """The MLP expansion as a file, edited."""
+    return partial(edited, MLP)

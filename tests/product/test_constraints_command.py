@@ -6,6 +6,7 @@ import re
 import signal
 import sys
 import time
+from functools import partial
 
 import pytest
 import z3
@@ -57,19 +58,9 @@ def answer(ran):
 
 
 @pytest.fixture
-def mine(tmp_path):
-    """A variant file: longer heads, with a few texts replaced, each of which must be there."""
-
-    def write(*replaced, name="mine.toml"):
-        text = MINE
-        for old, new in replaced:
-            assert old in text
-            text = text.replace(old, new)
-        path = tmp_path / name
-        path.write_text(text, encoding="utf-8")
-        return path
-
-    return write
+def mine(edited):
+    """A variant file: longer heads, edited."""
+    return partial(edited, MINE, name="mine.toml")
 
 
 KNOWN = {}  # what was computed once, for all tests

@@ -6,6 +6,7 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
+from unpublished import LORA_OF_THE_GATE
 
 from growproof.proofs import matrix as module
 from growproof.reports import matrix as shown
@@ -14,15 +15,6 @@ from growproof.symbolic.architecture import PRESETS
 
 ATTENTION, LAYER, MLP = "attention-expansion", "layer-addition", "mlp-expansion"
 SMALL = ("--architecture", "t5", "--architecture", "bert", "--expansion", ATTENTION, "--expansion", LAYER)
-LORA = """name = "A low-rank change of the gate"
-[new]
-A = "h, 1"
-B = "1, p"
-[rewrite]
-W_gate = "W_gate + A*B"
-[constraints]
-B = "0"
-"""
 
 
 class Links(HTMLParser):
@@ -99,7 +91,7 @@ def test_all_six_on_all_architectures_unless_limited(monkeypatch, run):
 
 
 def test_a_variant_of_ones_own_is_a_column(run, tmp_path):
-    (tmp_path / "lora.toml").write_text(LORA)
+    (tmp_path / "lora.toml").write_text(LORA_OF_THE_GATE)
     ran = run("matrix", "--expansion", tmp_path / "lora.toml", "--architecture", "llama", "--architecture", "gpt2")
     assert ran.status == 0
     assert [line.split() for line in ran.out.splitlines()[2:4]] == [["llama", "proved"], ["gpt2", "-"]]

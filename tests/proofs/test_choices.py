@@ -1,7 +1,9 @@
 """What an initialiser may choose: exactly the equations that its blocks' shapes and owners allow."""
 
 import pytest
+import unpublished
 from as_published import load
+from unpublished import TWO_UNITS
 
 from growproof.proofs.choices import VOCABULARY, choices, constrained, given, old_parameters
 from growproof.symbolic.architecture import PRESETS, paper_model
@@ -50,24 +52,7 @@ W_l2 = "[W_l2; D]"
 D = "0"
 """
 
-TWO = """
-name = "Two blocks of new units"
-[grows]
-p = "p + 2*q"
-[new]
-A1 = "h, q"
-A2 = "h, q"
-d1 = "1, q"
-d2 = "1, q"
-C1 = "q, h"
-C2 = "q, h"
-[rewrite]
-W_l1 = "[W_l1, A1, A2]"
-b_l1 = "[b_l1, d1, d2]"
-W_l2 = "[W_l2; C1; C2]"
-[constraints]
-"C1 + C2" = "0"
-"""
+TWO = unpublished.constrained(TWO_UNITS, '"C1 + C2" = "0"')
 
 OWNERS = """
 name = "One shape, three owners"

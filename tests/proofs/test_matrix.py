@@ -4,6 +4,7 @@ from dataclasses import replace
 from functools import cache
 
 import pytest
+from unpublished import LORA_OF_THE_GATE
 
 from growproof.proofs import matrix as module
 from growproof.proofs.matrix import Cell, Matrix, cell, matrix
@@ -24,17 +25,6 @@ REFUTED = {
 }
 """By hand: an epsilon or LayerNorm breaks zero padding; recomputed rotary frequencies, a norm of q and k, or no factor
 1/sqrt(k) break longer keys (GPT-J's lie outside the rotary part); post-norm breaks a layer that writes nothing."""
-
-LORA_OF_THE_GATE = """
-name = "A low-rank change of the gate"
-[new]
-A = "h, 1"
-B = "1, p"
-[rewrite]
-W_gate = "W_gate + A*B"
-[constraints]
-B = "0"
-"""
 
 LLAMA_ONLY = """
 name = "Wider, as one writes it for Llama"

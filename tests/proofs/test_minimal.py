@@ -6,7 +6,9 @@ from itertools import chain, combinations
 
 import numpy as np
 import pytest
+import unpublished
 from as_published import load
+from unpublished import TWO_UNITS, TWO_VALUES, constrained
 
 from growproof.numeric.forward import transformer
 from growproof.numeric.model import from_nested
@@ -45,49 +47,13 @@ def largest_without(labels, lowest):
     return {s for s in free if not any(s | {label} in free for label in set(labels) - s)}
 
 
-def constrained(text, *constraints):
-    """A variant with other constraints."""
-    return text.partition("[constraints]")[0] + "\n".join(["[constraints]", *constraints, ""])
-
-
-TWO = """
-name = "Two blocks of new units"
-[grows]
-p = "p + 2*q"
-[new]
-A1 = "h, q"
-A2 = "h, q"
-d1 = "1, q"
-d2 = "1, q"
-C1 = "q, h"
-C2 = "q, h"
-[rewrite]
-W_l1 = "[W_l1, A1, A2]"
-b_l1 = "[b_l1, d1, d2]"
-W_l2 = "[W_l2; C1; C2]"
-[constraints]
-C1 = "0"
-C2 = "0"
-"""
+TWO = constrained(TWO_UNITS, 'C1 = "0"', 'C2 = "0"')
 CANCEL = constrained(TWO, '"C1 + C2" = "0"')
 ONES = constrained(TWO, '"C1 + C2" = "ones(q, h)"')
 
-VALUES = """
-name = "Two blocks of new values"
-[grows]
-v = "v + 2*q"
-[new]
-V1 = "h, q"
-V2 = "h, q"
-O1 = "q, h"
-O2 = "q, h"
-[rewrite]
-W_V = "[W_V, V1, V2]"
-W_O = "[W_O; O1; O2]"
-[constraints]
-O1 = "0"
-O2 = "0"
-"""
+VALUES = constrained(TWO_VALUES, 'O1 = "0"', 'O2 = "0"')
+ADAPTER = constrained(unpublished.ADAPTER, 'B = "0"')
+WRITERS = constrained(unpublished.WRITERS, 'A = "0"', 'b = "0"')
 
 SCORES = """
 name = "Longer keys, wider MLP"
@@ -109,30 +75,6 @@ W_l2 = "[W_l2; V]"
 [constraints]
 R = "0"
 V = "0"
-"""
-
-ADAPTER = """
-name = "A product on the way into the MLP"
-[new]
-A = "h, h"
-B = "h, h"
-[rewrite]
-W_l1 = "W_l1 + A*B*W_l1"
-[constraints]
-B = "0"
-"""
-
-WRITERS = """
-name = "Two changes of what is written"
-[new]
-A = "p, h"
-b = "1, h"
-[rewrite]
-W_l2 = "W_l2 + A"
-b_l2 = "b_l2 + b"
-[constraints]
-A = "0"
-b = "0"
 """
 
 PARTS = [  # one of each column: what makes a layer's MHA vanish, and its MLP; the bias b_l2 always

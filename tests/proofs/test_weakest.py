@@ -6,6 +6,7 @@ import pytest
 from as_published import load
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from unpublished import ADAPTER, TWO_VALUES, WRITERS
 
 from growproof.proofs import solver, weakest
 from growproof.proofs.check import claim_about, claim_of, derived
@@ -35,20 +36,6 @@ BY_HAND = {  # the goal that stays open, and what its difference is once old fac
     },
 }
 
-VALUES = """
-name = "Two blocks of new values"
-[grows]
-v = "v + 2*q"
-[new]
-V1 = "h, q"
-V2 = "h, q"
-O1 = "q, h"
-O2 = "q, h"
-[rewrite]
-W_V = "[W_V, V1, V2]"
-W_O = "[W_O; O1; O2]"
-"""
-
 DOUBLE = """
 name = "Twice the keys"
 [grows]
@@ -61,32 +48,13 @@ W_Q = "[W_Q, A]"
 W_K = "[sqrt(2)*W_K, B]"
 """
 
-ADAPTER = """
-name = "A product on the way into the MLP"
-[new]
-A = "h, h"
-B = "h, h"
-[rewrite]
-W_l1 = "W_l1 + A*B*W_l1"
-"""
-
-WRITERS = """
-name = "Two changes of what is written"
-[new]
-A = "p, h"
-b = "1, h"
-[rewrite]
-W_l2 = "W_l2 + A"
-b_l2 = "b_l2 + b"
-"""
-
 OTHERS = {
-    VALUES: {"attention": {"V1*O1 + V2*O2"}},
+    TWO_VALUES: {"attention": {"V1*O1 + V2*O2"}},
     DOUBLE: {"attention": {"A*B'"}},
     ADAPTER: {"MLP": {"A*B"}},
     WRITERS: {"MLP": {"A", "b"}},
 }
-NAMES = {VALUES: "values", DOUBLE: "double", ADAPTER: "adapter", WRITERS: "writers"}
+NAMES = {TWO_VALUES: "values", DOUBLE: "double", ADAPTER: "adapter", WRITERS: "writers"}
 ALL = {load(name).text: expected for name, expected in BY_HAND.items()} | OTHERS
 every = pytest.mark.parametrize("text", ALL, ids=[*BY_HAND, *NAMES.values()])
 
@@ -205,14 +173,14 @@ def verdicts(text, square, *terms):
 
 def stronger():
     Q, K = (blocks(load("attention-expansion").text)[name] for name in ("M_W_Q", "M_W_K"))
-    V1, V2, O1, O2 = (blocks(VALUES)[name] for name in ("V1", "V2", "O1", "O2"))
+    V1, V2, O1, O2 = (blocks(TWO_VALUES)[name] for name in ("V1", "V2", "O1", "O2"))
     attention = load("attention-expansion").text
     return [
         (attention, "attention", (Q,)),
         (attention, "attention", (K,)),
         (attention, "attention", (product(Q, transposed(K)), Q)),
-        (VALUES, "attention", (product(V1, O1), product(V2, O2))),
-        (VALUES, "attention", (product(V1, O1),)),
+        (TWO_VALUES, "attention", (product(V1, O1), product(V2, O2))),
+        (TWO_VALUES, "attention", (product(V1, O1),)),
         (ADAPTER, "MLP", (blocks(ADAPTER)["B"],)),
         (WRITERS, "MLP", (total(*(2 * [blocks(WRITERS)["b"]])), blocks(WRITERS)["A"])),
     ]
@@ -249,7 +217,7 @@ def test_a_core_that_is_too_weak_is_not_sufficient(monkeypatch):
 @pytest.mark.parametrize(
     ("text", "terms"),
     [
-        (VALUES, lambda own: [product(own["V1"], own["O1"])]),
+        (TWO_VALUES, lambda own: [product(own["V1"], own["O1"])]),
         (DOUBLE, lambda own: [product(own["A"], transposed(own["B"]), own["A"])]),
         (WRITERS, lambda own: [own["A"]]),
     ],
