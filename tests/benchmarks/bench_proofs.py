@@ -17,11 +17,11 @@ from sympy import Integer
 from sympy.core.cache import clear_cache
 from timing import interleaved, print_table, print_times, seconds
 
-from growproof.proofs.check import Claim, check, claim_of, composed
+from growproof.proofs.check import Claim, chain, check, claim_of, composed
 from growproof.proofs.matrix import SIX
-from growproof.symbolic.architecture import PRESETS, Transformer, paper_model
+from growproof.symbolic.architecture import PRESETS, Owner, Transformer, Weights, paper_model, reweighted
 from growproof.symbolic.expand import Expansion
-from growproof.symbolic.terms import MatrixExpr, matrix
+from growproof.symbolic.terms import Path, matrix, path_of
 from growproof.symbolic.variant import Variant, load, loads
 
 ROUNDS = 7
@@ -63,19 +63,14 @@ def at_size(model: Transformer, n: int) -> Transformer:
     """The generic model with every size the number n: its parameters are symbols of n rows or columns."""
     number = dict.fromkeys(model.sizes.values(), Integer(n))
 
-    def sized(term: MatrixExpr) -> MatrixExpr:
-        return matrix(term.name, *(number.get(side, side) for side in term.shape))
-
-    def all_sized(weights: dict[str, MatrixExpr]) -> dict[str, MatrixExpr]:
-        return {name: sized(term) for name, term in weights.items()}
+    def sized(weights: Weights, owner: Owner, path: Path) -> Weights:
+        shapes = {name: [number.get(side, side) for side in term.shape] for name, term in weights.items()}
+        return {name: matrix(name, *shape, path_of(weights[name])) for name, shape in shapes.items()}
 
     [heads] = model.layer.heads
-    bound = tuple(map(sized, heads.bound))
-    heads = replace(heads, weights=all_sized(heads.weights), scale=heads.scale.subs(number), bound=bound)
-    bound = tuple(map(sized, model.layer.bound))
-    layer = replace(model.layer, weights=all_sized(model.layer.weights), heads=(heads,), bound=bound)
+    layer = replace(model.layer, heads=(replace(heads, scale=heads.scale.subs(number)),))
     sizes = dict.fromkeys(model.sizes, Integer(n))
-    return replace(model, weights=all_sized(model.weights), layer=layer, sizes=sizes)
+    return reweighted(replace(model, layer=layer, sizes=sizes), sized)
 
 
 def doubled(name: str) -> Variant:
@@ -145,8 +140,10 @@ def all_orders(direct: int) -> None:
     """Every order of the six: by transitivity from the six theorems, and derived anew on the composed rewrite."""
     orders = list(itertools.permutations(range(len(SIX))))
     start = time.perf_counter()
-    claims = [proved([load(name)], paper_model(PAPER)) for name in SIX]
-    count = sum(composed([claims[i] for i in order]) is not None for order in orders)
+    base = paper_model(PAPER)
+    claims = [proved([load(name)], base) for name in SIX]
+    chains = ((order, chain([load(SIX[i]) for i in order], base)) for order in orders)
+    count = sum(composed([claims[i] for i in order], steps) is not None for order, steps in chains)
     rows = [["transitivity", f"{count} of {len(orders)}", f"{time.perf_counter() - start:.1f}", ""]]
     chosen = random.Random(0).sample(orders, direct)
     start = time.perf_counter()
