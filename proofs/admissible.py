@@ -14,8 +14,9 @@ from itertools import islice, product
 from ..symbolic.architecture import side
 from ..symbolic.expand import Expansion
 from ..symbolic.terms import Expr, MatrixExpr, MatrixSymbol, atoms, children, eye, path_of, substitute, subterms, zero
-from .kernel import Context, Equation, solved, split, summands
+from .kernel import Context, Equation, solved, summands
 from .prover import prove
+from .rules import split
 
 Solution = dict[Expr, MatrixExpr]
 

@@ -14,7 +14,7 @@ from sympy import Symbol
 from ..symbolic.architecture import SCOPES, Heads, Layer, Owner
 from ..symbolic.expand import Block, Expansion
 from ..symbolic.terms import Expr, MatrixExpr, Transpose, ZeroMatrix, negative, product, same_shape, zero
-from .kernel import split
+from .rules import split
 
 Pair = tuple[MatrixExpr, MatrixExpr]
 

@@ -30,8 +30,9 @@ from ..symbolic.instances import Nested, level_values
 from ..symbolic.preset import Preset
 from ..symbolic.terms import Expr, MatrixExpr, MatrixSymbol, atoms
 from .admissible import whole_sizes
-from .kernel import Equation, solved, split, summands
+from .kernel import Equation, solved, summands
 from .prover import bare
+from .rules import split
 
 FLOATS = float_arithmetic()
 PASSES = 4  # one constraint may undo another

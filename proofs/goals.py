@@ -35,8 +35,9 @@ from ..symbolic.terms import (
     total,
     zero,
 )
-from .kernel import Context, Equation, Theorem, simplified, split, terms_of
+from .kernel import Context, Equation, Theorem
 from .prover import ASSEMBLE, STRATEGIES, Derivation, normal_form, prove
+from .rules import simplified, split, terms_of
 
 
 @dataclass(frozen=True)

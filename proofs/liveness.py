@@ -49,7 +49,7 @@ from ..symbolic.terms import (
     total,
     zero,
 )
-from . import kernel
+from . import rules
 from .check import Claim, claim_about, derived
 from .choices import Pair, by_name, constrained, given
 from .comparison import tables
@@ -65,7 +65,7 @@ PROFILES = (  # a few new units, and many: what is free to move may differ
     Profile({"s": 4, "h": 3, "p": 2, "k": 2, "v": 2, "o": 3}, 1, 2, 4, 6),
 )
 COMPLEX = float_arithmetic(np.complex128)
-t = kernel.FIRST_ORDER
+t = rules.FIRST_ORDER
 CLEARLY = 1e-9  # a slope that is zero is zero up to rounding errors, far below this
 
 

@@ -26,7 +26,7 @@ from ..symbolic.terms import (
     product,
     zero,
 )
-from .kernel import split
+from .rules import split
 
 
 @dataclass(frozen=True)

@@ -24,22 +24,8 @@ from ..symbolic.terms import (
     product,
     total,
 )
-from .kernel import (
-    RULES,
-    Context,
-    Equation,
-    Position,
-    Rule,
-    Step,
-    Theorem,
-    apply,
-    derive,
-    meet,
-    oriented,
-    split,
-    summands,
-    terms_of,
-)
+from .kernel import RULES, Context, Equation, Position, Rule, Step, Theorem, apply, derive, meet, oriented, summands
+from .rules import split, terms_of
 
 STEP_LIMIT = 200
 WEIGHT_LIMIT = 16_000  # a larger term is given up
@@ -49,6 +35,8 @@ CLEAN = (
     "sum with zero",
     "zeros",
     "identity",
+    "idempotent function",
+    "weights of the experts",
     "lemma",
     "induction over layers",
     "constraint",
@@ -64,17 +52,24 @@ BLOCKS = (
     "heads of blocks",
     "nested blocks",
     "block product",
+    "Kronecker product",
+    "Kronecker factors",
+    "sums of ones",
+    "selection",
+    "common factor of heads",
 )
 SCALARS = ("scalar out", "rescale the norm", "scalars", "like terms")
 NORMS = ("definition of the norm",)
-EXPAND = ("transpose of a product", "transpose of a sum", "distribute", "heads of a sum")
+EXPAND = ("transpose of a product", "transpose of a sum", "distribute", "heads of a sum", "shift of a softmax")
+
+ORDER = ("order of a sum",)
 
 STRATEGIES: tuple[tuple[str, ...], ...] = (
     ("lemma", "induction over layers", "factor"),  # put proved pieces together
     (*CLEAN, *BLOCKS, *SCALARS),  # compute with blocks
     (*CLEAN, *BLOCKS, *SCALARS, *NORMS),  # and open the norms
-    (*CLEAN, *BLOCKS, *SCALARS, *EXPAND),  # or write everything out but the norms
-    (*CLEAN, *BLOCKS, *SCALARS, *EXPAND, *NORMS),  # and write everything out
+    (*CLEAN, *BLOCKS, *SCALARS, *EXPAND, *ORDER),  # or write everything out but the norms
+    (*CLEAN, *BLOCKS, *SCALARS, *EXPAND, *NORMS, *ORDER),  # and write everything out
 )
 
 FIRST_ORDER = tuple(("first order", *strategy) for strategy in STRATEGIES[1:])  # for goals that hold to first order
@@ -254,7 +249,7 @@ def in_order(positions: Sequence[Position]) -> tuple[Position, ...]:
 
 def run_length(context: Context, rule: str, argument: tuple[int, ...]) -> int:
     """How many neighbours of a product or sum a rule takes at a time; 0 for rules on whole terms."""
-    if rule == "block product":
+    if rule in ("block product", "Kronecker product", "sums of ones"):
         return 2
     if rule == "lemma":
         pattern = context.lemmas[argument[0]].left

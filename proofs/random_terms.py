@@ -37,7 +37,8 @@ from ..symbolic.terms import (
     transposed,
     zero,
 )
-from .kernel import FIRST_ORDER, Context, Equation, Step, derive
+from .kernel import Context, Equation, Step, derive
+from .rules import FIRST_ORDER
 from .samples import ACTIVATIONS, GROUPS, HEADS, LAYERS, MASKS, Definitions
 
 Random = np.random.Generator

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass
 
+from ..symbolic.grids import same_partition
 from ..symbolic.terms import (
     Act,
     BlockMatrix,
@@ -31,7 +32,8 @@ from ..symbolic.terms import (
     total,
     zero,
 )
-from .kernel import Equation, same_partition, split
+from .kernel import Equation
+from .rules import split
 
 
 def sums(left: MatrixExpr, right: MatrixExpr) -> Iterator[MatrixExpr]:

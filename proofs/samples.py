@@ -33,8 +33,9 @@ from ..symbolic.terms import (
     transposed,
     zero,
 )
-from .kernel import FIRST_ORDER, Context, Equation, Position, Step, Theorem, derive
+from .kernel import Context, Equation, Position, Step, Theorem, derive
 from .prover import prove
+from .rules import FIRST_ORDER
 
 Layer = Callable[[MatrixExpr], MatrixExpr]  # of the stream
 Definitions = tuple[tuple[MatrixSymbol, MatrixExpr], ...]

@@ -24,7 +24,7 @@ import z3
 from sympy import Expr, Rational, sqrt
 
 from ..symbolic.evaluate import Arithmetic, Array
-from .kernel import FIXES_ZERO
+from .rules import FIXES_ZERO
 
 WORK = 2_000_000  # z3's own count of its work: the same on every machine, so that answers do not depend on time
 SECONDS = 5

@@ -41,7 +41,8 @@ from ..symbolic.terms import (
     total,
 )
 from . import random_terms, solver
-from .kernel import FIRST_ORDER, RULES, Context, Equation, KernelError, Position, Step, apply, summands
+from .kernel import RULES, Context, Equation, KernelError, Position, Step, apply, summands
+from .rules import FIRST_ORDER
 from .samples import GROUPS, LAYERS, SAMPLES, Definitions, Sample
 
 ROUNDING = 1e-8  # relative to the largest entry; what a wrong rule makes is off by about that entry

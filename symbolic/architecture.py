@@ -15,6 +15,7 @@ from sympy import S, Symbol, sqrt
 from .preset import PRESETS as PRESETS
 from .preset import Preset as Preset
 from .terms import (
+    CHOSEN,
     Act,
     Diag,
     Expr,
@@ -326,11 +327,8 @@ def mlp(X: MatrixExpr, layer: Layer, model: Transformer) -> MatrixExpr:
 
 
 def chosen(experts: Experts, model: Transformer) -> MatrixSymbol:
-    """u_e, the column of the identity that picks an expert  (n x 1)."""
+    """u~e, the column of the identity that picks an expert  (n x 1)."""
     return matrix(CHOSEN, model.sizes["n"], 1, experts.path)
-
-
-CHOSEN = "u_e"
 
 
 def feed_forward(X: MatrixExpr, w: Mapping[str, MatrixExpr], model: Transformer) -> MatrixExpr:

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 from sympy import S
 
-from .architecture import CHOSEN, EXPERTS, HEADS, PARAMETERS, Heads, Layer, levels, parameters
+from .architecture import EXPERTS, HEADS, PARAMETERS, Heads, Layer, levels, parameters
 from .evaluate import Arithmetic, Array, Values, evaluate, exact
 from .expand import Expansion
-from .terms import MatrixExpr, Path
+from .terms import CHOSEN, MatrixExpr, Path
 
 Nested = dict[str, Any]
 SIDES = {parameter.name: (parameter.rows, parameter.columns) for parameter in PARAMETERS}

@@ -114,7 +114,18 @@ class Member(MatrixSymbol):
         return tuple(map(str, self.args[3]))
 
 
+class Selection(Member):
+    """A matrix with a single 1 in each column, and 0 elsewhere: A S is made of columns of A  (m x n)."""
+
+
 Path = tuple[str, ...]
+
+CHOSEN = "u~e"  # the column of the identity that picks a member of its family; no user can write this name
+
+
+def selection(name: str, rows: Expr, columns: Expr, path: Path = ()) -> Selection:
+    """An unknown selection (rows x columns)."""
+    return Selection(name, canonical(rows), canonical(columns), path)
 
 
 def matrix(name: str, rows: Expr, columns: Expr, path: Path = ()) -> MatrixSymbol:
@@ -133,6 +144,7 @@ def zero(rows: Expr, columns: Expr) -> ZeroMatrix:
     return ZeroMatrix(canonical(rows), canonical(columns))
 
 
+@lru_cache(maxsize=4096)
 def ones(rows: Expr, columns: Expr) -> OneMatrix:
     """The matrix of ones (rows x columns)."""
     return OneMatrix(canonical(rows), canonical(columns))
@@ -506,6 +518,27 @@ class Stack(_Node):
 
 
 NODES = (Act, Softmax, Rope, Diag, RowScale, Norm, Hadamard, Kron, HeadSum, Stack)
+
+
+# ---------------------------------------------------------------- selections
+
+
+def is_selection(term: Expr) -> bool:
+    """Whether a term is a selection by what it is made of, such as I, a row of ones, or [I I]."""
+    if isinstance(term, (MatMul, Kron)):
+        return all(map(is_selection, term.args))
+    if isinstance(term, BlockMatrix):
+        return len(block_rows(term)) == 1 and all(map(is_selection, children(term)))
+    return isinstance(term, (Identity, Selection)) or (isinstance(term, OneMatrix) and term.rows == 1)
+
+
+def flipped(term: MatrixExpr) -> MatrixExpr:
+    """A', written without a transpose where that is easy."""
+    if isinstance(term, OneMatrix):
+        return ones(term.cols, term.rows)
+    if isinstance(term, Kron):
+        return Kron(*map(flipped, children(term)))
+    return term if isinstance(term, Identity) else transposed(term)
 
 
 # ---------------------------------------------------------------- walking

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from sympy import Integer, sqrt
 
 from growproof.proofs import kernel, validation
-from growproof.proofs.kernel import RULES, Context, Equation, KernelError, split
+from growproof.proofs.kernel import RULES, Context, Equation, KernelError
+from growproof.proofs.rules import split
 from growproof.proofs.samples import SAMPLES
 from growproof.proofs.validation import Use, Validation, by_z3, on_numbers, on_random_terms, on_samples, used, validate
 from growproof.symbolic.evaluate import Values, evaluate
