@@ -1,4 +1,4 @@
-"""Do two models of one architecture compute the same?  With a measured bound for rounding errors.
+"""Do two models, each of its own architecture, compute the same?  With a measured bound for rounding errors.
 
 The paper's forward pass has a derived bound (`error.py`); any other architecture is run in a wider format as well,
 and what that changes, several times over, is what rounding may explain.
@@ -18,17 +18,21 @@ from .tables import Table
 SAFETY = 64  # how many times the measured rounding error may be exceeded before a difference counts
 WIDER = {"float32": np.float64, "float64": np.longdouble}
 
+Model = tuple[Table, Architecture]
 
-def difference(original: Table, expanded: Table, architecture: Architecture, dtype: str = "float64") -> Agreement:
-    """The outputs of two models given as tables, in float64 or float32.
 
-    Raises ValueError as `output` does.
+def difference(original: Model, expanded: Model, dtype: str = "float64") -> Agreement:
+    """The outputs of two models given as tables with their architectures, in float64 or float32.
+
+    Raises ValueError as `output` does, and for outputs of different shapes.
     """
     form = number_format(dtype)
-    narrow = [output(matrices(model, form.dtype), architecture) for model in (original, expanded)]
+    narrow = [output(matrices(model, form.dtype), a) for model, a in (original, expanded)]
+    if narrow[0].shape != narrow[1].shape:
+        raise ValueError(f"output: found shape {narrow[1].shape}, expected {narrow[0].shape}")
     if np.array_equal(narrow[0], narrow[1]):
         return Agreement("output", 0.0, 0.0, form.eta, 0.0)
-    wide = [output(matrices(model, WIDER[dtype]), architecture) for model in (original, expanded)]
+    wide = [output(matrices(model, WIDER[dtype]), a) for model, a in (original, expanded)]
     size = row_norms(narrow[0].astype(np.float64))
     errors = [row_norms((a - b).astype(np.float64)) for a, b in zip(narrow, wide, strict=True)]
     bound = SAFETY * (sum(errors) + form.u * size + form.eta)

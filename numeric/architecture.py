@@ -1,8 +1,9 @@
 """One architecture description, and the forward pass that it drives: the paper's transformer with options.
 
 `Architecture` says which parts a model has, `tables.py` which parameters that needs, and `output` computes. The
-defaults are equations 1 to 5 of the paper. Every operation but the branches of relu, top-k and mask is analytic,
-so complex parameters give derivatives by the complex step.
+defaults are equations 1 to 5 of the paper. A model may have its own body for a sublayer (`bodies.py`). Every
+operation but the branches of relu, top-k and mask is analytic, so complex parameters give derivatives by the complex
+step.
 
 In every function X is (s, h), tokens are rows; `model` is the outermost table, which holds the model's constants.
 """
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from . import bodies
 from .activations import ACTIVATIONS
 from .formats import Array
 from .options import Architecture
@@ -35,8 +37,8 @@ def output(model: Table, a: Architecture) -> Array:
 
 
 def embedding(model: Table, a: Architecture) -> Array:
-    """I + P, with I = T W_out' where tied and sqrt(h) I where scaled; then the embedding norm  (s x h)."""
-    X = model["T"] @ model["W_out"].T if a.tied else model["I"]
+    """I + P, with I = tokens W_out' where tied and sqrt(h) I where scaled; then the embedding norm  (s x h)."""
+    X = model["tokens"] @ model["W_out"].T if a.tied else model["I"]
     if a.embed_scale:
         X = X * number(model, "embed_scale", model["W_out"].shape[0] ** 0.5)
     if a.positions == "table":
@@ -65,13 +67,20 @@ def add(X: Array, names: tuple[str, ...], layer: Table, model: Table, a: Archite
     name, read = names[0], X
     if a.placement in ("pre", "sandwich"):
         read = norm(X, name, layer, model, a)
-    written = total(SUBLAYERS[one](read, layer, model, a) for one in names)
+    written = total(sublayer(read, one, layer, model, a) for one in names)
     if a.placement == "output":
         written = norm(written, name, layer, model, a)
     if a.placement == "sandwich":
         written = norm(written, f"{name}_post", layer, model, a)
     X = X + written
     return norm(X, name, layer, model, a) if a.placement == "post" else X
+
+
+def sublayer(X: Array, name: str, layer: Table, model: Table, a: Architecture) -> Array:
+    """What the model's body of that sublayer computes from X; without one, what the architecture's does  (s x h)."""
+    body = model.get("forward", {}).get(name, ("name", name))
+    own = {one: SUBLAYERS[one](X, layer, model, a) for one in bodies.names(body) & {*SUBLAYERS}}
+    return bodies.computed(name, body, {**layer, **own, bodies.INPUT: X}, ACTIVATIONS[a.act])
 
 
 # ---------------------------------------------------------------- equation 3
@@ -81,7 +90,7 @@ def mlp(X: Array, layer: Table, model: Table, a: Architecture) -> Array:
     """Equation 3, gated or plain; or the mixture: sum_e diag(w_e) MLP_e(X) with the router's weights  (s x h)."""
     if not a.experts:
         return feed_forward(X, layer, a)
-    weights = router(X @ layer["W_R"], number(model, "top_k"))
+    weights = router(X @ layer["W_R"], number(model, "top_k"), a)
     return total(weights[:, [e]] * feed_forward(X, expert, a) for e, expert in enumerate(layer["experts"]))
 
 
@@ -92,14 +101,14 @@ def feed_forward(X: Array, owner: Table, a: Architecture) -> Array:
     return affine(hidden, owner, "l2")
 
 
-def router(scores: Array, top_k: int) -> Array:
-    """The softmax of every row, its top_k largest entries kept and made to sum to one  (s x n)."""
+def router(scores: Array, top_k: int, a: Architecture) -> Array:
+    """The softmax of every row, its top_k largest entries kept; made to sum to one where renormalised  (s x n)."""
     weights = softmax(scores)
     order = np.argsort(-weights.real, axis=1, kind="stable")
     kept = np.zeros(weights.shape, bool)
     np.put_along_axis(kept, order[:, :top_k], True, axis=1)
     weights = np.where(kept, weights, 0)
-    return np.asarray(weights / weights.sum(axis=1, keepdims=True))
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True)) if a.router == "renormalised" else weights
 
 
 # ---------------------------------------------------------------- equation 4

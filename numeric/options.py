@@ -38,6 +38,7 @@ class Architecture:
     embed_scale: bool = False
     logit_scale: bool = False
     experts: bool = False
+    router: Literal["renormalised", "plain"] = "renormalised"  # whether the weights that are kept sum to one again
 
     def __post_init__(self) -> None:
         for option, values in VALUES.items():

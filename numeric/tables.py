@@ -1,9 +1,11 @@
 """The tables of parameters that an architecture needs: their names and shapes, reading, checking, drawing.
 
-    {T or I, P, W_out, g_in, ..., eps, scale, ..., layers: [{g_MHA, W_l1, ..., heads: [{W_Q, W_K, W_V, W_O, ...}]}]}
+    {tokens or I, P, W_out, g_in, ..., eps, scale, ...,
+     layers: [{g_MHA, W_l1, ..., heads: [{W_Q, W_K, W_V, W_O, ...}]}]}
 
 With grouped queries a layer has groups: [{W_K, W_V, ..., heads: [{W_Q, W_O, ...}]}], with experts
 experts: [{W_l1, W_l2, ...}]. Layers may differ in p, n and their number of heads, heads (groups) in k and v.
+A model may have forward: {MLP: body, MHA: body}, bodies as in `bodies.py`, whose other matrices every layer has.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,11 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from .bodies import INPUT, SUBLAYERS, names
 from .formats import Array
 from .options import Architecture
 
 Table = Mapping[str, Any]
-Shapes = dict[str, str]  # name -> its sizes, as in "h k"
+Shapes = dict[str, str]  # name -> its sizes, as in "h k"; "?" is any size
 
 DTYPES = tuple(dict.fromkeys(("float32", "float64", np.dtype(np.longdouble).name, "complex128")))
 
@@ -25,7 +28,7 @@ DTYPES = tuple(dict.fromkeys(("float32", "float64", np.dtype(np.longdouble).name
 
 
 def model_shapes(a: Architecture) -> Shapes:
-    shapes = {"T": "s o"} if a.tied else {"I": "s h"}
+    shapes = {"tokens": "s o"} if a.tied else {"I": "s h"}
     shapes |= {"P": "s h"} if a.positions == "table" else {}
     shapes |= {"W_out": "h o"}
     shapes |= norm_shapes("in", a) if a.embedding_norm else {}
@@ -40,6 +43,25 @@ def layer_shapes(a: Architecture) -> Shapes:
     shapes = {name: shape for sublayer in norms for name, shape in norm_shapes(sublayer, a).items()}
     shapes |= {"b_O": "1 h"} if a.attention_bias == "qkvo" else {}
     return shapes | ({"W_R": "h n"} if a.experts else mlp_shapes(a))
+
+
+def body_shapes(model: Table, a: Architecture) -> Shapes:
+    """The matrices of each layer that only a body names, of any shape. Raises ValueError for what is no body."""
+    known = {INPUT, *SUBLAYERS, *layer_shapes(a)}
+    return dict.fromkeys(sorted(names_in_bodies(model) - known), "? ?")
+
+
+def names_in_bodies(model: Table) -> set[str]:
+    """What the bodies of the model's sublayers name. Raises ValueError for what is no body, or no sublayer's."""
+    found: set[str] = set()
+    for name, body in model.get("forward", {}).items():
+        if name not in SUBLAYERS:
+            raise ValueError(f"forward.{name}: found a body, expected one for {' or '.join(SUBLAYERS)}")
+        try:
+            found |= names(body)
+        except ValueError as error:
+            raise ValueError(f"forward.{name}: {error}") from None
+    return found
 
 
 def norm_shapes(name: str, a: Architecture) -> Shapes:
@@ -90,7 +112,8 @@ def scalars(a: Architecture) -> dict[str, bool]:
 def check_tables(model: Table, a: Architecture) -> None:
     """Raise ValueError, in one line with the parameter, what is found and what is expected, unless all fits."""
     sizes: dict[str, int] = {}
-    _check(model, model_shapes(a), sizes, "", scalars(a), ("layers",))
+    own = {name: entry for name, entry in model.items() if name != "forward"}
+    _check(own, model_shapes(a), sizes, "", scalars(a), ("layers",))
     _check_number(model, "eps", 0)
     _check_number(model, "eps_qk", 0)
     for n, layer in enumerate(_family(model, "layers", "")):
@@ -99,7 +122,7 @@ def check_tables(model: Table, a: Architecture) -> None:
 
 def _check_layer(layer: Table, model: Table, sizes: dict[str, int], where: str, a: Architecture) -> None:
     families = ("groups" if a.groups else "heads", *(("experts",) if a.experts else ()))
-    _check(layer, layer_shapes(a), sizes, where, {}, families)
+    _check(layer, layer_shapes(a) | body_shapes(model, a), sizes, where, {}, families)
     for e, shared in enumerate(_family(layer, families[0], where)):
         _check_heads(shared, model, dict(sizes), f"{where}{families[0]}[{e}].", a)
     if not a.experts:
@@ -171,7 +194,7 @@ def _check_array(array: Any, name: str, shape: Sequence[str], sizes: dict[str, i
     if not fits:
         wanted = ", ".join("any" if size is None else str(size) for size in expected)
         raise ValueError(f"{name}: found shape {array.shape}, expected ({wanted})")
-    sizes.update((size, found) for size, found in zip(shape, array.shape, strict=True) if size != "1")
+    sizes.update((size, found) for size, found in zip(shape, array.shape, strict=True) if size not in "1?")
 
 
 def _check_number(owner: Table, name: str, least: float | None, where: str = "") -> None:
@@ -206,13 +229,18 @@ def number(owner: Table, name: str, default: Any = None) -> Any:
 
 
 def read_tables(nested: Table, dtype: DTypeLike = np.float64) -> dict[str, Any]:
-    """The same tables with arrays for nested lists of numbers; strings such as "3" or "1/2" are exact fractions."""
+    """The same tables with arrays for nested lists of numbers; strings such as "3" or "1/2" are exact fractions.
+
+    Bodies stay as they are.
+    """
     return {name: _read(entry, name, np.dtype(dtype)) for name, entry in nested.items()}
 
 
 def _read(entry: Any, name: str, dtype: np.dtype[Any]) -> Any:
     if isinstance(entry, Sequence) and len(entry) and isinstance(entry[0], Mapping):
         return [read_tables(table, dtype) for table in entry]
+    if isinstance(entry, Mapping):
+        return entry
     try:
         found = np.asarray(entry)
         if found.dtype.kind in "OU":

@@ -2,33 +2,57 @@
 
 For a claim about all old parameters, the constraints must have a solution in the new blocks whatever the
 old parameters are.  A solution is looked for in the simplest way (solve for a new block where a constraint
-is linear in it, every other new block zero, or the identity where zero does not do) and each constraint is then
-proved for it by the kernel.
+is linear in it, every other new block zero, or the identity, [I 0] or [I; 0] where zero does not do; a selection is
+any, or [I S]) and each constraint is then proved for it by the kernel.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice, product
 
+from sympy import Symbol
+
 from ..symbolic.architecture import side
+from ..symbolic.elaborate import Scope
 from ..symbolic.expand import Expansion
-from ..symbolic.terms import Expr, MatrixExpr, MatrixSymbol, atoms, children, eye, path_of, substitute, subterms, zero
+from ..symbolic.terms import (
+    Expr,
+    MatrixExpr,
+    MatrixSymbol,
+    Selection,
+    atoms,
+    blocks,
+    children,
+    eye,
+    is_selection,
+    path_of,
+    selection,
+    substitute,
+    subterms,
+    zero,
+)
 from .kernel import Context, Equation, solved, summands
 from .prover import prove
 from .rules import split
 
 Solution = dict[Expr, MatrixExpr]
+ALWAYS: Mapping[Symbol, Expr] = {}
 
 
-def solution(hypotheses: Sequence[Equation], new: Sequence[MatrixSymbol]) -> Solution | None:
-    """New blocks that meet the hypotheses for all old parameters, or None where none was found."""
+def solution(
+    hypotheses: Sequence[Equation], new: Sequence[MatrixSymbol], above: Mapping[Symbol, Expr] = ALWAYS
+) -> Solution | None:
+    """New blocks that meet the hypotheses for all old parameters, or None where none was found.
+
+    `above` says which size each grown size exceeds.
+    """
     found = solved_blocks(hypotheses, set(new))
     others = [block for block in new if block not in found]
-    zeros: Solution = {block: zero(*block.shape) for block in others}
+    zeros: Solution = {block: nothing(block) for block in others}
     open_ones = [h for h in hypotheses if not met(h, complete(found, zeros))]
     unmet = {symbol for h in open_ones for symbol in atoms(h.left) | atoms(h.right)}
-    simple = {block: eye(block.rows) if block in unmet and is_square(block) else zeros[block] for block in others}
+    simple = {block: unit(block, Scope({}, above, "")) if block in unmet else zeros[block] for block in others}
     candidates = (complete(found, zeros), complete(found, simple))
     return next((chosen for chosen in candidates if all(met(h, chosen) for h in hypotheses)), None)
 
@@ -43,8 +67,20 @@ def met(hypothesis: Equation, chosen: Solution) -> bool:
     return prove(Context(), left, right).theorem is not None
 
 
-def is_square(block: MatrixSymbol) -> bool:
-    return bool(block.rows == block.cols)
+def nothing(block: MatrixSymbol) -> MatrixExpr:
+    """Zero; a selection is never zero, and stays any."""
+    return block if isinstance(block, Selection) else zero(*block.shape)
+
+
+def unit(block: MatrixSymbol, scope: Scope) -> MatrixExpr:
+    """The identity, filled up with zeros at its right or below, or for a selection with another one at its right."""
+    m, n = block.shape
+    if scope.is_size(n - m):
+        rest = selection(f"{block.name}~rest", m, n - m, path_of(block)) if is_selection(block) else zero(m, n - m)
+        return blocks([[eye(m), rest]])
+    if scope.is_size(m - n):
+        return blocks([[eye(n)], [zero(m - n, n)]])
+    return eye(m) if m == n else nothing(block)
 
 
 def solved_blocks(hypotheses: Sequence[Equation], new: set[Expr]) -> Solution:
@@ -56,6 +92,8 @@ def solved_blocks(hypotheses: Sequence[Equation], new: set[Expr]) -> Solution:
             if block not in new or equation is None or block in found:
                 continue
             right = substitute(equation.right, found)
+            if isinstance(block, Selection) and not is_selection(right):
+                continue
             if any(path_of(symbol) != path_of(block)[: len(path_of(symbol))] for symbol in atoms(right)):
                 continue  # one block cannot follow what differs from head to head, or from layer to layer
             if block in atoms(right) or any(block in atoms(other) for other in found.values()):

@@ -85,7 +85,9 @@ def check(variants: Sequence[Variant], preset: Preset, seed: int = 0) -> Answer:
     base = paper_model(preset)
     by_text = {variant.sha256: claim_of([variant], base) for variant in reversed(variants)}
     parts = tuple(by_text[variant.sha256] for variant in variants)
-    direct = claim_of(variants, base) if 1 < len(variants) <= DIRECT_LIMIT else None
+    direct = (
+        claim_of(variants, base) if 1 < len(variants) <= DIRECT_LIMIT and not copies_a_new_layer(variants) else None
+    )
     steps = chain(variants, base)
     composition = composed(parts, steps)
     if composition is not None or (direct is not None and direct.theorem is not None):
@@ -93,6 +95,12 @@ def check(variants: Sequence[Variant], preset: Preset, seed: int = 0) -> Answer:
     found = find([claim.steps[0] for claim in parts], seed)
     verdict: Verdict = "refuted" if found is not None else "undecided"
     return Answer(tuple(variants), preset, verdict, parts, direct, None, found, steps)
+
+
+def copies_a_new_layer(variants: Sequence[Variant]) -> bool:
+    """Whether the layer that is copied may be one that the chain adds; then only transitivity speaks of every place."""
+    added = [variant.added_layer for variant in variants if variant.added_layer is not None]
+    return any(layer.copy is not None for layer in added[1:])
 
 
 def composed(parts: Sequence[Claim], steps: Sequence[Expansion]) -> Composition | None:
@@ -139,17 +147,21 @@ def claim_about(variants: Sequence[Variant], steps: Sequence[Expansion]) -> Clai
     given = steps[0].stream_map if len(steps) == 1 else None
     claim = growth(steps[0].old, steps[-1].new, hypotheses, given)
     new = [block.symbol for step in steps for block in step.blocks]
-    admissible = solution(hypotheses, new) is not None and sizes_exist(steps)
+    above = {grown: base for step in steps for grown, base in step.above.items()}
+    admissible = solution(hypotheses, new, above) is not None and sizes_exist(steps)
     return Claim(tuple(variants), tuple(steps), claim, (), admissible)
 
 
 def refuse_composed_scale(variants: Sequence[Variant]) -> None:
-    """After a variant of its own `scale` the model is no longer of the architecture that the next one speaks of."""
+    """After a variant of its own `scale`, or of another forward pass, the model is no longer of the architecture that
+    the next one speaks of.
+    """
     for variant in variants if len(variants) > 1 else ():
-        for name in FOLLOWING:
-            if name in variant.rewrite:
-                what = f"a variant that rewrites `{name}` cannot be composed"
-                raise variant.place("rewrite", name).error(what, f"`{name}`", "a variant without it")
+        own = [("rewrite", name) for name in FOLLOWING if name in variant.rewrite]
+        own += [(table, name) for table in ("forward", "becomes") for name in getattr(variant, table)]
+        for table, name in own:
+            what = f"a variant that changes `{name}` cannot be composed"
+            raise variant.place(table, name).error(what, f"`{name}` in [{table}]", "a variant without it")
 
 
 def preset_named(name: str) -> Preset:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -10,22 +10,30 @@ from ..numeric import agreement
 from ..numeric.compare import PAPER_SCALINGS, Agreement, difference
 from ..numeric.model import from_nested
 from ..numeric.options import Architecture
+from ..symbolic.expand import Expansion
 from ..symbolic.instances import Nested
-from ..symbolic.preset import Preset
 
 
 def compared(
-    preset: Preset, old: Nested, new: Nested, dtype: str = "float64", scalings: Any = PAPER_SCALINGS
+    steps: Sequence[Expansion], old: Nested, new: Nested, dtype: str = "float64", scalings: Any = PAPER_SCALINGS
 ) -> Agreement:
-    """Both models in numpy, with the bound that the paper's forward pass derives, or the one that longer numbers show.
+    """A model and what a chain makes of it in numpy, with the bound that the paper's forward pass derives, or else the
+    one that longer numbers show.
 
     Raises ValueError where a norm meets a row of zeros with eps = 0.
     """
-    if preset.is_paper:
+    if is_paper(steps):
         eps, eps_hat = (float(model["scalars"].get("eps", 0)) for model in (old, new))
         sides = (*from_nested(old, dtype), *from_nested(new, dtype))
         return difference(*sides, eps=eps, eps_hat=eps_hat, scalings=scalings)
-    return agreement.difference(tables(old), tables(new), Architecture.from_options(preset.options), dtype)
+    before, after = (Architecture.from_options(model.preset.options) for model in (steps[0].old, steps[-1].new))
+    return agreement.difference((tables(old), before), (tables(new), after), dtype)
+
+
+def is_paper(steps: Sequence[Expansion]) -> bool:
+    """Whether both models of a chain are equations 1 to 5."""
+    ends = steps[0].old, steps[-1].new
+    return all(model.preset.is_paper and not model.layer.bodies for model in ends)
 
 
 rounded = lru_cache(maxsize=4096)(float)  # an exact number, to the nearest one

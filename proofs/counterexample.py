@@ -8,19 +8,18 @@ found is then made smaller: entry by entry towards 0 and 1, as long as the diffe
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from sympy import Expr
 
 from ..numeric.compare import Agreement
-from ..symbolic.architecture import FAMILIES
 from ..symbolic.evaluate import Array
 from ..symbolic.expand import Expansion
 from ..symbolic.instances import Nested, grown
 from .comparison import compared
-from .drawing import FLOATS, GENERIC, Profile, drawn_blocks, drawn_model, profiles, satisfied
+from .drawing import FLOATS, GENERIC, Profile, drawn_blocks, drawn_model, profiles, satisfied, tables_of
 from .exactly import fractions, grown_exactly, holds_exactly, is_rounded
 
 CLEARLY = 1e3  # a difference counts from so many times its rounding bound
@@ -122,7 +121,7 @@ def is_exact(steps: Sequence[Expansion], instance: Instance) -> bool:
 
 def replay(steps: Sequence[Expansion], instance: Instance) -> Agreement:
     """Both full models in numpy, float64.  Raises ValueError for a row of zeros where eps = 0."""
-    return compared(steps[0].old.preset, instance.old, expanded(steps, instance))
+    return compared(steps, instance.old, expanded(steps, instance))
 
 
 def replayed(steps: Sequence[Expansion], instance: Instance) -> Counterexample:
@@ -164,11 +163,3 @@ def cells(instance: Instance) -> Iterator[tuple[Nested, str, tuple[int, ...]]]:
         for name, array in table.items():
             if isinstance(array, np.ndarray):
                 yield from ((table, name, index) for index in np.ndindex(array.shape))
-
-
-def tables_of(nested: Nested) -> Iterable[Nested]:
-    """A table and every table within it."""
-    yield nested
-    added = [nested["added_layer"]] if "added_layer" in nested else []
-    for inner in (*(one for family in FAMILIES for one in nested.get(family, ())), *added):
-        yield from tables_of(inner)

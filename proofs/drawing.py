@@ -12,6 +12,7 @@ from sympy import Integer, Matrix, Rational, S, ilcm
 
 from ..symbolic.architecture import (
     EXPERTS,
+    FAMILIES,
     GROUPS,
     HEADS,
     LAYERS,
@@ -26,9 +27,9 @@ from ..symbolic.architecture import (
 from ..symbolic.evaluate import Array, SizeError, Values, evaluate, exact, whole
 from ..symbolic.expand import Block, Expansion
 from ..symbolic.floats import float_arithmetic
-from ..symbolic.instances import Nested, level_values
+from ..symbolic.instances import Nested, level_values, merged
 from ..symbolic.preset import Preset
-from ..symbolic.terms import Expr, MatrixExpr, MatrixSymbol, atoms
+from ..symbolic.terms import Expr, MatrixExpr, MatrixSymbol, Selection, atoms
 from .admissible import whole_sizes
 from .kernel import Equation, solved, summands
 from .prover import bare
@@ -76,7 +77,17 @@ def grown_sizes(step: Expansion, known: Mapping[str, int], ratio: int, more: int
     for symbol, base in step.above.items():
         old = whole(base, Values({**known, **found}))
         found[symbol.name] = old * ratio if base in rooted(step) else old + more
-    return found | dict.fromkeys(size_names(step) - set(found) - set(known), more)
+    if "experts" in step.variant.becomes:
+        found[str(step.new.sizes["n"])] = step.variant.becomes["top_k"] + more
+    others = size_names(step) - set(found) - set(known)
+    few, many = (found | dict.fromkeys(others, n) for n in (more, more + 1))
+    return few if grows(step, {**known, **few}) else many
+
+
+def grows(step: Expansion, sizes: Mapping[str, int]) -> bool:
+    """Whether every size that a variant grows is larger than it was, for some values; n*h is not for n = 1."""
+    pairs = ((exact(model.sizes[name], Values(sizes)) for model in (step.old, step.new)) for name in step.variant.grows)
+    return all(old < new for old, new in pairs)
 
 
 def size_names(step: Expansion) -> frozenset[str]:
@@ -165,7 +176,8 @@ def unconstrained_blocks(
         found: Nested = {"sizes": sizes}
         for block in owned(step, scope, added):
             rows, columns = (whole(side, Values(sizes)) for side in block.symbol.shape)
-            found[block.name] = entries(rows, columns)
+            chosen = isinstance(block.symbol, Selection)
+            found[block.name] = selected(rows, columns, rng) if chosen else entries(rows, columns)
         return found
 
     def like(scope: str, families: Sequence[str], old: Nested) -> Nested:
@@ -173,16 +185,25 @@ def unconstrained_blocks(
             return filled(scope, False)
         family, *within = families
         members = [like(family.removesuffix("s"), within, one) for one in old[family]]
-        experts = {EXPERTS: [filled("expert", False) for _ in old[EXPERTS]]} if EXPERTS in old else {}
+        count = len(old[EXPERTS]) if EXPERTS in old else made if scope == "layer" else 0
+        experts = {EXPERTS: [filled("expert", False) for _ in range(count)]} if count else {}
         return {**filled(scope, False), family: members, **experts}
 
     families = levels(step.old.preset)
+    made = whole(step.new.sizes["n"], Values(sizes)) if "experts" in step.variant.becomes else 0
     new = like("model", families, model)
     if step.variant.added_layer is not None:
         counts = {GROUPS: profile.heads, HEADS: profile.heads, EXPERTS: sizes.get("n", 0)}
         layer = tree("layer", families[1:], counts, lambda scope: filled(scope, True))
-        new["added_layer"] = {**layer, "position": int(rng.integers(0, len(model["layers"]) + 1))}
+        first = 0 if step.variant.added_layer.copy is None else 1
+        new["added_layer"] = {**layer, "position": int(rng.integers(first, len(model["layers"]) + 1))}
     return new
+
+
+def selected(rows: int, columns: int, rng: np.random.Generator) -> Array:
+    """A random selection: every row is chosen, where there are enough columns, and equally often every other time."""
+    others = np.arange(rows, columns) % rows if rng.integers(2) else rng.integers(0, rows, max(columns - rows, 0))
+    return np.eye(rows)[:, rng.permutation(np.concatenate([rng.permutation(rows)[:columns], others]))]
 
 
 def first_members(model: Nested, families: Sequence[str]) -> Iterator[Nested]:
@@ -207,19 +228,25 @@ def owned(step: Expansion, scope: str, added: bool) -> Iterator[Block]:
 Place = tuple[str, bool]  # a scope, and whether of the added layer
 
 
-def instances(
-    place: Place, model: Nested, new: Nested, families: Sequence[str]
-) -> Iterator[tuple[list[Nested], Values]]:
+def instances(step: Expansion, place: Place, model: Nested, new: Nested) -> Iterator[tuple[list[Nested], Values]]:
     """Every instance of a place: the tables of new blocks that are in reach there, and the values in force."""
     scope, added = place
     chains = [[(model, new)]]
-    for family in chain_to(scope, families):
+    for family in chain_to(scope, levels(step.old.preset)):
         if family == LAYERS and added:
-            chains = [[*chain, ({}, new["added_layer"])] for chain in chains]
+            chains = [[*chain, (copied(step, model, new), new["added_layer"])] for chain in chains]
         else:
             chains = [[*chain, pair] for chain in chains for pair in members(chain[-1], family)]
     for chain in chains:
         yield [own for _, own in chain], level_values(*(level for pair in chain for level in pair))
+
+
+def copied(step: Expansion, model: Nested, new: Nested) -> Nested:
+    """The layer that an added one copies, with its new blocks; nothing where it copies none."""
+    if not any(layer.path for layer in step.new.inserted):
+        return {}
+    before = new["added_layer"]["position"] - 1
+    return merged(model["layers"][before], new["layers"][before])
 
 
 def chain_to(scope: str, families: Sequence[str]) -> tuple[str, ...]:
@@ -253,7 +280,7 @@ def constrain(step: Expansion, model: Nested, new: Nested, rng: np.random.Genera
         if satisfied(step, model, new):
             return True
         for equation in equations:
-            for tables, values in instances(owners_of(step, equation), model, new, levels(step.old.preset)):
+            for tables, values in instances(step, owners_of(step, equation), model, new):
                 if not holds_closely(equation, values):
                     enforce(equation, tables, values, rng)
     return satisfied(step, model, new)
@@ -267,7 +294,8 @@ def enforce(equation: Equation, tables: list[Nested], values: Values, rng: np.ra
             return assign(name, evaluate(right, values, FLOATS), tables)
     symbols = sorted(atoms(equation.left) | atoms(equation.right), key=str)
     names = [symbol.name for symbol in symbols if symbol.name in here]
-    for name in rng.permutation(names):
+    free = [symbol.name for symbol in symbols if not isinstance(symbol, Selection)]
+    for name in rng.permutation([name for name in names if name in free]):
         for way in (linear, selection, zeros):
             value = way(equation, name, values, rng)
             if value is not None:
@@ -338,11 +366,31 @@ Holds = Callable[[Equation, Values], bool]
 def satisfied(step: Expansion, model: Nested, new: Nested, holds: Holds | None = None) -> bool:
     """Whether every constraint holds, in every place where it applies; in floating point unless `holds` judges."""
     judge = holds or holds_closely
-    return all(
+    return selections(step, new) and all(
         judge(equation, values)
         for equation in (Equation(*pair) for pair in step.constraints)
-        for _, values in instances(owners_of(step, equation), model, new, levels(step.old.preset))
+        for _, values in instances(step, owners_of(step, equation), model, new)
     )
+
+
+def selections(step: Expansion, new: Nested) -> bool:
+    """Whether every block that is to be a selection is one."""
+    chosen = {block.name for block in step.blocks if isinstance(block.symbol, Selection)}
+    found = [array for table in tables_of(new) for name, array in table.items() if name in chosen]
+    return all(is_selected(array) for array in found)
+
+
+def is_selected(array: Array) -> bool:
+    """Whether each column has a single 1, and 0 elsewhere."""
+    return bool(((array == 0) | (array == 1)).all() and (array.sum(axis=0) == 1).all())
+
+
+def tables_of(nested: Nested) -> Iterator[Nested]:
+    """A table and every table within it."""
+    yield nested
+    added = [nested["added_layer"]] if "added_layer" in nested else []
+    for inner in (*(one for family in FAMILIES for one in nested.get(family, ())), *added):
+        yield from tables_of(inner)
 
 
 def holds_closely(equation: Equation, values: Values) -> bool:

@@ -14,7 +14,7 @@ from ..symbolic.evaluate import Array
 from ..symbolic.expand import Expansion
 from ..symbolic.floats import float_arithmetic
 from ..symbolic.instances import grown, with_matrices
-from .comparison import compared
+from .comparison import compared, is_paper
 from .drawing import RANDOM, Profile, drawn_blocks, drawn_model, fitting
 
 FORMATS = ("float64", "float32", "float16", "bfloat16")
@@ -32,7 +32,7 @@ class Outcome:
 
 def experiment(steps: Sequence[Expansion], seed: int = 0) -> tuple[Outcome, ...]:
     """A chain on one random model, in each format; nothing where the constraints could not be met."""
-    formats = FORMATS if steps[0].old.preset.is_paper else FORMATS[:2]
+    formats = FORMATS if is_paper(steps) else FORMATS[:2]
     return tuple(found for dtype in formats if (found := outcome(steps, dtype, seed)) is not None)
 
 
@@ -53,7 +53,7 @@ def outcome(steps: Sequence[Expansion], dtype: str, seed: int) -> Outcome | None
         sizes |= {name: n for name, n in new["sizes"].items() if name != "f" and name not in old["scalars"]}
         current = grown(step, current, in_format(new, dtype), arithmetic)
     scalings = dict.fromkeys(parameters(preset), len(steps))
-    return Outcome(dtype, sizes, compared(preset, old, current, dtype, scalings))
+    return Outcome(dtype, sizes, compared(steps, old, current, dtype, scalings))
 
 
 def kind(dtype: str) -> Any:

@@ -124,10 +124,9 @@ def random_instance(step: Expansion, seed: int) -> Instance | None:
 
 def same_output(step: Expansion, instance: Instance) -> bool:
     """Whether the model and what the variant makes of it have the same output, up to rounding and a little more."""
-    preset = step.old.preset
-    architecture = Architecture.from_options(preset.options)
+    models = (instance.old, step.old), (expanded([step], instance), step.new)
     try:
-        old, new = (output(tables(model), architecture) for model in (instance.old, expanded([step], instance)))
+        old, new = (output(tables(one), Architecture.from_options(terms.preset.options)) for one, terms in models)
     except ValueError:  # a norm met a row of zeros
         return False
     return bool(np.abs(new - old).max() <= CLOSE * (1 + np.abs(old).max()))

@@ -192,7 +192,7 @@ class Place:
     def slope(self, name: str) -> float:
         """The largest change of the output, to first order, as a block moves in a random direction."""
         hat = grown(self.step, self.old, towards(self.new, name, np.random.default_rng(0)), COMPLEX)
-        return float(np.abs(slope(tables(hat), self.step.old.preset.options)).max())
+        return float(np.abs(slope(tables(hat), self.step.new.preset.options)).max())
 
 
 def places(step: Expansion, seed: int) -> tuple[Place, ...]:

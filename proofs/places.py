@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from ..symbolic.architecture import Owner, Weights, parameters, reweighted
+from ..symbolic.architecture import Owner, Weights, levels, parameters, reweighted
 from ..symbolic.expand import Block, Expansion
 from ..symbolic.terms import (
     BlockMatrix,
@@ -59,6 +59,7 @@ class _Places:
         self.own: dict[str, list[str]] = {block.name: [] for block in step.blocks}
         self.more: list[Block] = []
         self.ties: list[tuple[MatrixExpr, MatrixExpr]] = []
+        self.of_groups: dict[tuple[str, MatrixExpr], MatrixExpr] = {}
 
     def result(self) -> Apart:
         model = reweighted(self.step.new, self.weights)
@@ -73,7 +74,21 @@ class _Places:
         return Apart(step, used)
 
     def weights(self, terms: Weights, owner: Owner, path: Path) -> Weights:
-        return {name: self.placed(name, term, owner, path) for name, term in terms.items()}
+        return {name: self.trained(name, term, owner, path) for name, term in terms.items()}
+
+    def trained(self, name: str, term: MatrixExpr, owner: Owner, path: Path) -> MatrixExpr:
+        """A parameter, entry by entry; what a group has is trained once, whichever of its heads reads it."""
+        if self.scope(name) != "group":
+            return self.placed(name, term, owner, path)
+        of_group = path[: len(levels(self.step.new.preset)) - 1]
+        if len(path) > len(of_group):  # the family of the group's own heads
+            self.of_groups[name, term] = self.placed(name, term, owner, of_group)
+        return self.of_groups.get((name, term)) or self.placed(name, term, owner, path)
+
+    def scope(self, name: str) -> str:
+        """What owns a parameter; a block in the body of a sublayer is its layer's."""
+        found = parameters(self.step.new.preset)
+        return found[name].scope if name in found else "layer"
 
     def placed(self, name: str, term: MatrixExpr, owner: Owner, path: Path) -> MatrixExpr:
         """The term with a symbol of its own in every cell that is a 0, a block or an old parameter met before."""
@@ -89,7 +104,7 @@ class _Places:
             self.seen.add(inner)
             self.own[self.new[inner]].append(self.new[inner])
             return term
-        if inner not in self.new and inner not in self.seen:
+        if inner not in self.new and inner not in self.seen and path_of(inner) == path:
             self.seen.add(inner)
             return term
         start = zero(*inner.shape) if inner in self.zeros else inner
@@ -98,7 +113,7 @@ class _Places:
     def another(self, name: str, inner: MatrixExpr, owner: Owner, path: Path, start: MatrixExpr) -> MatrixSymbol:
         """A block for one more place in a parameter, which starts as something else."""
         symbol = matrix(f"{name}~{len(self.more)}", inner.rows, inner.cols, path)
-        self.more.append(Block(symbol.name, parameters(self.step.old.preset)[name].scope, owner, symbol))
+        self.more.append(Block(symbol.name, self.scope(name), owner, symbol))
         self.ties.append((symbol, start))
         if inner in self.new:
             self.own[self.new[inner]].append(symbol.name)

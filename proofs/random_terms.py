@@ -9,6 +9,7 @@ import numpy as np
 from sympy import Integer, Rational, sqrt
 
 from ..symbolic.terms import (
+    CHOSEN,
     Act,
     Diag,
     Expr,
@@ -31,6 +32,7 @@ from ..symbolic.terms import (
     ones,
     product,
     scalar,
+    selection,
     size,
     substitute,
     total,
@@ -155,6 +157,7 @@ def leaf(rng: Random, rows: Expr, columns: Expr, depth: int, within: Path) -> Ma
     name = choice(rng, ("A", "A2")) + "".join(f"_{family}" for family in path)
     constants = [zero(rows, columns), ones(rows, columns), *([eye(rows)] if rows == columns else [])]
     constants += [Frequencies(choice(rng, RATIOS), 2 * columns)] if rows == 1 else []
+    constants += [selection(f"S{name}[{rows},{columns}]", rows, columns, path)]
     return choice(rng, [*[matrix(f"{name}[{rows},{columns}]", rows, columns, path)] * 4, *constants])
 
 
@@ -246,6 +249,11 @@ def an_act(rng: Random, rows: Expr, columns: Expr, depth: int, within: Path) -> 
     return Act(term(rng, rows, columns, depth + 1, within), choice(rng, ("relu", *ACTIVATIONS)))
 
 
+def act_of_an_act(rng: Random, rows: Expr, columns: Expr, depth: int, within: Path) -> MatrixExpr:
+    inner = choice(rng, ("relu", *ACTIVATIONS))
+    return Act(Act(term(rng, rows, columns, depth, within), inner), choice(rng, ("relu", inner)))
+
+
 def a_softmax(rng: Random, rows: Expr, columns: Expr, depth: int, within: Path) -> MatrixExpr:
     return Softmax(
         term(rng, rows, columns, depth, within), choice(rng, MASKS[:2])
@@ -291,7 +299,72 @@ def a_rope(rng: Random, rows: Expr, columns: Expr, depth: int, within: Path) -> 
 
 
 def a_kron(rng: Random, rows: Expr, columns: Expr, depth: int, within: Path) -> MatrixExpr:
-    return Kron(term(rng, rows, Integer(1), depth, within), term(rng, Integer(1), columns, depth, within))
+    """A Kronecker product with a row or a column, or one of a single number."""
+    one = Integer(1)
+    left, right = choice(
+        rng, (((rows, one), (one, columns)), ((one, columns), (rows, one)), ((one, one), (rows, columns)))
+    )
+    return Kron(term(rng, *left, depth, within), term(rng, *right, depth, within))
+
+
+def a_product_of_krons(rng: Random, rows: Expr, columns: Expr, depth: int, within: Path) -> MatrixExpr:
+    """(A (x) B)(C (x) D), or with ones for one of them."""
+    inner = choice(rng, SIDES), choice(rng, SIDES)
+    (a, b), (c, d) = (choice(rng, ((side, Integer(1)), (Integer(1), side))) for side in (rows, columns))
+    first = Kron(term(rng, a, inner[0], depth, within), term(rng, b, inner[1], depth, within))
+    last = Kron(term(rng, inner[0], c, depth, within), term(rng, inner[1], d, depth, within))
+    return product(*choice(rng, ((first, last), (first, last), (ones(*first.shape), last), (first, ones(*last.shape)))))
+
+
+def a_selection(rng: Random, rows: Expr, columns: Expr) -> MatrixExpr:
+    made = [selection(f"S[{rows},{columns}]", rows, columns)]
+    made += [ones(rows, columns)] if rows == 1 else []
+    made += (
+        [blocks([[eye(rows), selection(f"S[{rows},{columns - rows}]", rows, columns - rows)]])]
+        if columns == rows + n
+        else []
+    )
+    return choice(rng, made)
+
+
+def of_selected(rng: Random, rows: Expr, columns: Expr, depth: int, within: Path) -> MatrixExpr:
+    """f(A S), f(S' A), A S o B S or S diag(g S); sometimes with something that is no selection."""
+    inner = choice(rng, SIDES)
+    S = a_selection(rng, inner, columns) if rng.integers(5) else leaf(rng, inner, columns, 0, within)
+    T = transposed(a_selection(rng, inner, rows)) if rng.integers(5) else leaf(rng, rows, inner, 0, within)
+    first, other = (product(term(rng, rows, inner, depth, within), S) for _ in range(2))
+    f = choice(rng, ("relu", *ACTIVATIONS))
+    scaled = product(S, Diag(product(term(rng, Integer(1), inner, depth, within), S))) if inner == rows else first
+    copied = product(T, term(rng, inner, columns, depth, within))
+    return choice(rng, (Act(first, f), Act(total(first, other), f), Act(copied, f), Hadamard(first, other), scaled))
+
+
+def summed_up(rng: Random, rows: Expr, columns: Expr, depth: int, within: Path) -> MatrixExpr:
+    """1 1, 1 S, S' 1 or Softmax(A) 1."""
+    inner = choice(rng, SIDES)
+    weights = Softmax(term(rng, rows, inner, depth, within), choice(rng, (*MASKS, "kept")))
+    first = choice(rng, (ones(rows, inner), transposed(a_selection(rng, inner, rows)), weights))
+    S = choice(rng, (a_selection(rng, inner, columns), leaf(rng, inner, columns, 0, within)))
+    return choice(rng, (product(first, ones(inner, columns)), product(ones(rows, inner), S)))
+
+
+def a_shifted_softmax(rng: Random, rows: Expr, columns: Expr, depth: int, within: Path) -> MatrixExpr:
+    """Softmax(A + b 1), or Softmax(A + 1 b)."""
+    inner = choice(rng, SIDES)
+    b, c = (
+        product(leaf(rng, rows, inner, 0, within), ones(inner, columns)),
+        product(ones(rows, 1), leaf(rng, Integer(1), columns, 0, within)),
+    )
+    return Softmax(total(term(rng, rows, columns, depth, within), choice(rng, (b, b, c))), choice(rng, MASKS[:2]))
+
+
+def routed(rng: Random, rows: Expr, columns: Expr, depth: int, within: Path) -> MatrixExpr | None:
+    """sum_e diag((Softmax(A) u_e)')  with n heads, where A may differ between them."""
+    if rows != columns or HEADS in within:
+        return None
+    inside = choice(rng, (within, within, (*within, HEADS)))
+    weights = Softmax(term(rng, rows, n, depth, inside), choice(rng, MASKS[:2]))
+    return HeadSum(Diag(transposed(product(weights, matrix(CHOSEN, n, 1, (HEADS,))))), HEADS)
 
 
 def a_head_sum(rng: Random, rows: Expr, columns: Expr, depth: int, within: Path) -> MatrixExpr | None:
@@ -309,19 +382,23 @@ def a_head_sum(rng: Random, rows: Expr, columns: Expr, depth: int, within: Path)
 MAKERS: tuple[Maker, ...] = (
     *(a_product, a_product_of_grids, a_multiple, a_multiple, a_sum, like_terms, common_factor),
     *(a_transpose, a_transpose, a_transpose, an_act, an_act, an_act, a_softmax, a_norm, a_kron),
-    *(a_hadamard, a_hadamard, a_rope, a_rope),
+    *(a_hadamard, a_hadamard, a_rope, a_rope, of_selected, of_selected, summed_up, a_product_of_krons),
     *(nested_grids, nested_grids, made_of_zeros, of_first_order),
     *(a_diagonal, a_diagonal, a_head_sum, a_head_sum, a_head_sum, planted, planted, planted),
 )
 
 SELDOM: tuple[tuple[Maker, Expr, Expr], ...] = (
-    *((planted, m, columns) for columns in (n, p, n + p)),
+    *((planted, m, columns) for columns in (n, n, p, n + p, n + p)),
     *((nested_grids, n + p, columns) for columns in (2 * n, n + p)),
     *((a_diagonal, side, side) for side in (2 * n, n + p, n + p)),
     (made_of_zeros, n + p, 2 * n),
     (of_first_order, n, n),
-    *((a_head_sum, n, columns) for columns in (n, 2 * n, n + p)),
+    *((a_head_sum, n, columns) for columns in (n, 2 * n, 2 * n, n + p)),
     (a_transpose, 2 * n, n + p),
-    *((a_hadamard, rows, 2 * n) for rows in (2 * n, n + p)),
+    *((made, n, 2 * n) for made in (a_kron, a_product_of_krons, of_selected, summed_up)),
+    *((act_of_an_act, m, columns) for columns in (n, p, 2 * n)),
+    *((a_shifted_softmax, m, columns) for columns in (n, p)),
+    *((routed, rows, rows) for rows in (m, n, n)),
+    *((a_hadamard, rows, 2 * n) for rows in (2 * n, 2 * n, n + p)),
     *((a_rope, m, columns) for columns in (2 * n, 4 * n, 4 * n, 2 * n + 2 * p)),
 )

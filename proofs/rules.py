@@ -353,10 +353,10 @@ def rescale(term: Expr) -> Expr | None:
     a, first = split(terms_of(term.arg)[0]) if terms_of(term.arg) else (S.Zero, term.arg)
     if not isinstance(first, MatMul):
         return None
-    G, m = total(*(scaled(1 / a, part) for part in terms_of(term.arg))), first.args[0].cols
-    ratio = simplified(term.n / (a * m))
+    m = first.args[0].cols
     if not (a.is_positive and m.is_positive and term.n.is_positive):
         return None
+    G, ratio = total(*(scaled(1 / a, part) for part in terms_of(term.arg))), simplified(term.n / (a * m))
     result = product(sqrt(ratio), RowScale(G, m, simplified(term.eps * ratio)))
     return None if result == term else result
 
@@ -448,10 +448,15 @@ def sums_of_ones(term: Expr) -> Expr | None:
     if isinstance(A, OneMatrix) and isinstance(B, OneMatrix):
         return None if A.cols == 1 else product(A.cols, ones(A.rows, B.cols))
     left, right = isinstance(A, OneMatrix) and is_selection(B), isinstance(B, OneMatrix) and is_selection(flipped(A))
-    if left or right or (isinstance(B, OneMatrix) and isinstance(A, Softmax)):
+    if left or right or (isinstance(B, OneMatrix) and weighs(A)):
         return ones(*term.shape)
     g = ends_with(B.arg, (A,)) if isinstance(B, Diag) and is_selection(A) else None
     return None if g is None else product(Diag(g), A)
+
+
+def weighs(term: Expr) -> bool:
+    """Whether each row of a term sums to 1, being a softmax; what is only kept of one does not."""
+    return isinstance(term, Softmax) and term.mask != "kept"
 
 
 def softmax_shift(term: Expr) -> Expr | None:
@@ -468,7 +473,7 @@ def routes(term: Expr) -> Expr | None:
         return None
     A, u = factors
     chosen = isinstance(u, MatrixSymbol) and u.name == CHOSEN and path_of(u)[-1:] == (term.family,)
-    return eye(A.rows) if chosen and isinstance(A, Softmax) and not free(A, term.family) else None
+    return eye(A.rows) if chosen and weighs(A) and not free(A, term.family) else None
 
 
 def idempotent(term: Expr) -> Expr | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sympy import Rational, S, sqrt
 
 from ..symbolic.terms import (
+    CHOSEN,
     Act,
     Diag,
     Frequencies,
@@ -27,6 +28,7 @@ from ..symbolic.terms import (
     ones,
     product,
     scalar,
+    selection,
     size,
     substitute,
     total,
@@ -87,6 +89,12 @@ A2n, A2n2, A2n3, A2p = (matrix(name, m, 2 * size(name[2])) for name in ("A2n", "
 Ak, Ak2, Akhat = matrix("Ak", m, k), matrix("Ak2", m, k), matrix("Akhat", m, k_hat - k)
 f, f2, f3, fp = (matrix(name, 1, side) for name, side in (("f", n), ("f2", n), ("f3", n), ("fp", p)))
 VR, fV = matrix("VR", n, 2 * p, (HEADS,)), matrix("fV", 1, p, (HEADS,))
+# Selections, the wrong way round too; columns that pick a member, of which there are as many as rows
+J, J_too, J_p, J_square = (selection(name, n, side) for name, side in (("J", q), ("J_too", q), ("J_p", p), ("J_n", n)))
+J_down, J_wide, J_left = selection("J_down", p, n), selection("J_wide", m, q), selection("J_left", m, n)
+J_one, J_heads = selection("J_one", 1, q), selection("J_heads", n, p, (HEADS,))
+u, u_other, u_layers = (matrix(CHOSEN, n, 1, path) for path in ((HEADS,), (GROUPS,), (LAYERS, HEADS)))
+c, c2 = matrix("c", m, 1), matrix("c2", m, 1)
 MASKS = ("none", "causal", "top")
 ACTIVATIONS = ("relu", "gelu", "silu", "tanh", "sigmoid", "softplus", "cos")
 
@@ -101,6 +109,11 @@ def groups(body: MatrixExpr) -> HeadSum:
 
 def gram(term: MatrixExpr) -> MatrixExpr:
     return product(term, transposed(term))
+
+
+def routed(scores: MatrixExpr, mask: str = "top", picked: MatrixExpr = u) -> MatrixExpr:
+    """diag((Softmax(A) u_e)'), the weight of an expert for each token."""
+    return Diag(transposed(product(Softmax(scores, mask), picked)))
 
 
 def row(*parts: MatrixExpr) -> MatrixExpr:
@@ -241,6 +254,8 @@ PLAIN: Mapping[str, Sequence[MatrixExpr]] = {
         Hadamard(Act(A, "cos"), zero(m, n)),
         Rope(zero(m, 2 * n), f),
         Rope(zero(m, k), Frequencies(rho, k), "half"),
+        Kron(A, zero(n, p)),
+        Kron(zero(m, n), Act(B, "cos")),
     ],
     "sum with zero": [
         total(A, zero(m, n)),
@@ -265,6 +280,14 @@ PLAIN: Mapping[str, Sequence[MatrixExpr]] = {
         product(eye(n), eye(n)),
         product(3, eye(n), eye(n)),
         transposed(eye(n)),
+        transposed(ones(m, n)),
+        transposed(ones(1, n)),
+        product(c, ones(1, 1)),
+        product(ones(1, 1), g),
+        product(c, ones(1, 1), g),
+        product(2, ones(1, 1)),
+        product(ones(1, 1), ones(1, 1)),
+        product(ones(m, 1), eye(1), ones(1, 1), ones(1, n)),
     ],
     "scalars": [
         product(2, -3, A),
@@ -300,6 +323,10 @@ PLAIN: Mapping[str, Sequence[MatrixExpr]] = {
         Hadamard(product(2, A), product(1 / n, A2)),
         Hadamard(product(t, A), product(t, A2)),
         Hadamard(product(m - n, A), Act(A, "relu")),
+        Kron(product(2, A), B),
+        Kron(A, product(-1, B)),
+        Kron(product(m - n, A), product(1 / n, B)),
+        Kron(product(t, A), product(t, B)),
     ],
     "distribute": [
         product(total(A, A2), B),
@@ -333,6 +360,15 @@ PLAIN: Mapping[str, Sequence[MatrixExpr]] = {
         RowScale(product(3, p / n, gram(L)), q, 2 * eps),
         RowScale(product(Rational(1, 2), gram(A)), 4, S.One),
         RowScale(product(1 + t**2, gram(total(A, product(t, A2)))), n_hat, eps),
+        RowScale(total(gram(A), gram(L)), q, eps),
+        RowScale(total(product(2, gram(A)), product(2, gram(L))), n, eps),
+        RowScale(
+            total(product(2, gram(A)), product(3, gram(L))), n, eps
+        ),  # one coefficient leaves, the other is halved
+        RowScale(total(product(1 / n, gram(A)), product(sqrt(p), gram(L)), Act(gram(A2), "relu")), n_hat, S.One),
+        RowScale(total(product(5, gram(A)), product(-2, gram(A))), n_hat, S.One),
+        RowScale(total(product(3, gram(A)), product(-1 / n, A, ones(n, n), transposed(A))), n_hat, S.One),
+        RowScale(total(product(2, gram(A)), product(t, gram(A2))), n_hat, eps),
     ],
     "first order": [
         product(t, t, A),
@@ -348,6 +384,110 @@ PLAIN: Mapping[str, Sequence[MatrixExpr]] = {
         transposed(product(Q1, Q2)),
         transposed(product(Q1, transposed(Q2), Q3)),
         transposed(product(sqrt(n), Q1)),
+        transposed(Kron(A, B)),
+        transposed(Kron(Q1, transposed(Q2))),
+        transposed(Kron(g, product(-1, B))),
+    ],
+    "order of a sum": [
+        total(A2, A),
+        total(product(2, A2), product(3, A)),
+        total(A3, product(-1, A2), A, A3),
+        total(product(V, W2), product(A, Q1), A),
+        total(Q2, transposed(Q1), Q1),
+        total(product(t, A2), A),
+    ],
+    "Kronecker product": [
+        product(Kron(A, B), Kron(matrix("B7", n, q), R)),
+        product(Kron(Q1, Q2), Kron(Q3, Q4)),
+        product(Kron(product(t, Q1), Q2), Kron(Q3, product(2, Q4))),
+        product(Kron(ones(1, p), eye(n)), Kron(ones(p, 1), eye(n))),
+        product(Kron(g, B), Kron(transposed(g3), R)),
+        product(ones(q, m * n), Kron(A, B)),  # the ones are 1 (x) 1
+        product(ones(1, n * p), Kron(ones(n, 1), R)),
+        product(Kron(A, B), ones(n * p, q)),
+        product(Kron(g, eye(m)), ones(m * n, 1)),
+        product(ones(n * n, n * n), Kron(Q1, Q2)),
+    ],
+    "Kronecker factors": [
+        Kron(ones(1, 1), A),
+        Kron(eye(1), A),
+        Kron(eye(m), eye(n)),
+        Kron(eye(1), eye(n)),
+        Kron(ones(m, n), ones(n, p)),
+        Kron(ones(1, n), ones(m, 1)),
+        Kron(g, B),  # a row
+        Kron(product(-2, g), Q1),
+        Kron(ones(1, n), A),
+        Kron(c, B),  # a column
+        Kron(transposed(g), Act(A, "cos")),
+        Kron(ones(m, 1), B),
+        Kron(ones(m, n), B),
+        Kron(ones(n, n), Q1),
+        Kron(ones(m, n), eye(p)),
+    ],
+    "selection": [
+        *(Act(product(A, J), name) for name in ACTIVATIONS),
+        Act(product(A, Kron(ones(1, p), eye(n))), "gelu"),
+        Act(product(A, row(eye(n), eye(n))), "cos"),
+        Act(product(A, row(J, J_p, product(J, selection("J_more", q, p)))), "sigmoid"),
+        Act(product(B, Kron(ones(1, q), selection("J_more", p, n))), "tanh"),
+        Act(product(c, ones(1, n)), "sigmoid"),
+        Act(product(-2, A, Q1, J_square), "gelu"),
+        Act(total(product(A, J), product(-1, A2, J), product(X, Q1, J)), "softplus"),
+        Act(product(total(A, product(t, A2)), J), "silu"),
+        Act(product(V, J_heads), "relu"),
+        Hadamard(product(A, J), product(A2, J)),
+        Hadamard(product(2, A, J), product(Act(A, "cos"), J)),
+        Hadamard(total(product(A, J), product(A2, J)), product(X, J)),
+        Hadamard(product(A, row(eye(n), eye(n))), product(A2, row(eye(n), eye(n)))),
+        Hadamard(product(c, ones(1, n)), product(c2, ones(1, n))),
+        *(Act(product(ones(m, 1), g), name) for name in ACTIVATIONS),  # and copies of rows
+        Act(product(transposed(J_wide), A), "gelu"),
+        Act(product(Kron(ones(p, 1), eye(m)), A), "cos"),
+        Act(product(Kron(transposed(J_wide), ones(p, 1)), A, B), "sigmoid"),
+    ],
+    "sums of ones": [
+        product(ones(m, n), ones(n, p)),
+        product(ones(1, n), ones(n, 1)),
+        product(ones(m, n_hat), ones(n_hat, p)),
+        product(ones(m, n), J),
+        product(ones(1, n), J_heads),
+        product(ones(m, n), Kron(ones(1, p), eye(n))),
+        product(ones(m, n), row(eye(n), J)),
+        product(transposed(J), ones(n, p)),
+        product(Kron(ones(p, 1), eye(n)), ones(n, 1)),
+        product(Kron(transposed(J), eye(p)), ones(n * p, m)),
+        *(product(Softmax(A, mask), ones(n, p)) for mask in MASKS),
+        product(Softmax(product(t, A), "causal"), ones(n, 1)),
+        product(J, Diag(product(g, J))),
+        product(J, Diag(product(2, g, J))),
+        product(row(eye(n), eye(n)), Diag(product(g, row(eye(n), eye(n))))),
+        product(J_heads, Diag(total(product(g, J_heads), product(-2, g3, J_heads)))),
+        product(ones(1, n), Diag(product(matrix("x1", 1, 1), ones(1, n)))),
+    ],
+    "shift of a softmax": [
+        *(Softmax(total(A, product(c, ones(1, n))), mask) for mask in (*MASKS, "kept")),
+        *(Softmax(total(product(L, ones(p, n)), A), mask) for mask in MASKS),
+        *(Softmax(total(product(c, ones(1, n)), A, A2, product(-2, c2, ones(1, n))), mask) for mask in MASKS),
+        Softmax(total(A, product(n / p, ones(m, n))), "causal"),
+        Softmax(total(V, product(V2, ones(p, n)))),
+        Softmax(total(product(t, A), product(t, c, ones(1, n))), "top"),
+        Softmax(total(A, product(Act(A, "cos"), ones(n, n)))),
+    ],
+    "weights of the experts": [
+        *(heads(routed(A, mask)) for mask in MASKS),
+        heads(routed(total(A, product(t, A2)))),
+        heads(routed(product(L, transposed(B)))),
+        heads(routed(G)),  # the other family's scores
+        heads(routed(heads(V))),  # their own family is bound
+        heads(routed(A, "none", u_layers)),
+        groups(routed(V, "top", u_other)),
+    ],
+    "idempotent function": [
+        Act(Act(A, "relu"), "relu"),
+        Act(Act(total(A, product(t, A2)), "relu"), "relu"),
+        Act(Act(product(-1, A, B), "relu"), "relu"),
+        Act(Act(V, "relu"), "relu"),
     ],
     "transpose of a sum": [
         transposed(total(A, A2)),
@@ -412,6 +552,8 @@ TRAPS: Mapping[str, Sequence[MatrixExpr]] = {
         Hadamard(A, ones(m, n)),
         Hadamard(row(A, zero(m, p)), row(A2, L)),
         Rope(A2n, zero(1, n)),
+        Kron(A, ones(n, p)),
+        Kron(row(A, zero(m, p)), B),
         Rope(row(A2n, zero(m, 2 * p)), row(f, fp)),
     ],
     "sum with zero": [total(A, ones(m, n))],
@@ -421,7 +563,14 @@ TRAPS: Mapping[str, Sequence[MatrixExpr]] = {
         *(Softmax(zero(m, n), mask) for mask in MASKS),
         RowScale(zero(m, m), n, S.One),
     ],
-    "identity": [product(A, ones(n, n)), transposed(Q1)],
+    "identity": [
+        product(A, ones(n, n)),
+        transposed(Q1),
+        product(c, ones(1, n)),
+        product(ones(m, 1), g),
+        product(ones(m, n), Q1),
+        transposed(J_square),
+    ],
     "scalar out": [
         Act(product(-2, A), "relu"),
         Act(product(m - n, A), "relu"),
@@ -433,6 +582,111 @@ TRAPS: Mapping[str, Sequence[MatrixExpr]] = {
         Rope(A2n, product(2, f), "half"),
         Hadamard(product(2, A), product(Rational(1, 2), A2)),
         Hadamard(Act(product(2, A), "tanh"), A2),
+        Kron(product(2, A), product(Rational(1, 2), B)),
+    ],
+    "rescale the norm": [
+        RowScale(total(product(-1, gram(A)), product(3, gram(A))), n, S.One),
+        RowScale(product(m - n, gram(A)), n_hat, S.One),
+        RowScale(total(product(m - n, gram(A)), product(2, gram(A))), n_hat, S.One),
+        RowScale(product(0, gram(A)), n_hat, S.One),
+        RowScale(product(t, gram(A)), n_hat, S.One),
+        RowScale(product(2, Act(gram(A), "relu")), n_hat, S.One),
+        RowScale(zero(m, m), n, S.One),
+        RowScale(product(2, matrix("K15", m, n_hat - n), matrix("K16", n_hat - n, m)), n, S.One),
+    ],
+    "order of a sum": [total(A, A2), product(Q2, Q1), Hadamard(A2, A), row(A2, A)],
+    "Kronecker product": [
+        product(Kron(A, R), Kron(matrix("K17", q, n), matrix("K18", n, p))),  # only the products of their sizes agree
+        product(Kron(A, eye(p)), matrix("K19", n * p, q)),
+        product(matrix("K20", q, m * n), Kron(A, B)),
+        product(2, Kron(A, B)),
+        product(Kron(Q1, Q2), Act(ones(n * n, n), "cos")),
+        product(A, B),
+        Hadamard(Kron(Q1, Q2), Kron(Q3, Q4)),
+    ],
+    "Kronecker factors": [
+        *(Kron(Q1, Q2), Kron(Q1, eye(n)), Kron(eye(n), Q1), Kron(g, eye(n)), Kron(c, eye(n))),
+        *(Kron(A, ones(n, p)), Kron(A, g), Kron(A, c), Kron(matrix("x1", 1, 1), eye(n)), Kron(zero(m, n), B)),
+    ],
+    "selection": [
+        *(Act(product(A, B), name) for name in ACTIVATIONS),
+        *(Act(product(A, ones(n, p)), name) for name in ACTIVATIONS),  # n ones in a column
+        Act(product(matrix("K21", m, 2 * n), column(eye(n), eye(n))), "gelu"),
+        Act(product(A, row(eye(n), zero(n, n))), "cos"),
+        Act(product(A, row(eye(n), product(-1, eye(n)))), "gelu"),
+        Act(product(A, Kron(ones(1, p), Q1)), "relu"),
+        Act(product(A, transposed(J_down)), "relu"),  # S' where J is wanted
+        Act(product(J_left, B), "sigmoid"),  # and J where S' is
+        Act(product(ones(m, n), B), "relu"),
+        Act(product(Kron(ones(1, m), eye(m)), matrix("K22", m * m, n)), "gelu"),
+        Act(product(2, J), "gelu"),
+        Act(total(product(A, J), matrix("L3", m, q)), "tanh"),
+        Act(total(product(A, J), product(A2, J_too)), "relu"),
+        Act(total(product(transposed(J_wide), A), product(matrix("K23", q, m), A2)), "relu"),
+        *(Softmax(product(A, J), mask) for mask in MASKS),
+        Norm(product(A, J_square), g, eps),
+        RowScale(product(Q1, J_square), n, S.One),
+        Hadamard(product(A, J), matrix("L3", m, q)),
+        Hadamard(product(A, J), product(A2, J_too)),
+        Hadamard(product(A, ones(n, p)), product(A2, ones(n, p))),
+        Hadamard(product(A, J), zero(m, q)),
+        Hadamard(product(A, J), ones(m, q)),
+        Kron(product(A, J), product(A2, J)),
+    ],
+    "sums of ones": [
+        product(ones(m, 1), ones(1, n)),
+        product(ones(m, n), B),
+        product(ones(m, n), transposed(J_down)),
+        product(J, ones(q, p)),
+        product(A, ones(n, p)),
+        product(ones(m, n), row(eye(n), zero(n, p))),
+        product(ones(m, 2 * n), column(eye(n), eye(n))),
+        product(ones(n, p), Diag(product(g, ones(n, p)))),
+        product(Softmax(A, "kept"), ones(n, p)),
+        product(Act(A, "relu"), ones(n, p)),
+        *(product(ones(p, m), Softmax(A, mask)) for mask in MASKS),
+        product(J, Diag(product(g, J_too))),
+        product(J, Diag(matrix("g4", 1, q))),
+        product(J, Diag(product(2, J_one))),
+        product(J_square, Diag(g)),
+        product(Q1, Diag(product(g, Q1))),
+        product(transposed(J_square), Diag(product(g, transposed(J_square)))),
+        product(J, Diag(total(product(g, J), matrix("g4", 1, q)))),
+        Hadamard(ones(m, n), A),
+    ],
+    "shift of a softmax": [
+        *(Softmax(total(A, product(ones(m, 1), g)), mask) for mask in MASKS),  # one shift for each column
+        *(Softmax(total(A, product(ones(m, p), transposed(B))), mask) for mask in MASKS),
+        *(Softmax(product(A, ones(n, p)), mask) for mask in MASKS),
+        Softmax(total(A, Act(ones(m, n), "cos"))),
+        Softmax(total(product(c, ones(1, n)), product(c2, ones(1, n))), "causal"),
+        Softmax(total(A, product(c, ones(1, p), transposed(B)))),
+        Act(total(A, product(c, ones(1, n))), "tanh"),
+        Norm(total(A, product(c, ones(1, n))), g, eps),
+        RowScale(total(gram(A), product(ones(m, n), ones(n, m))), n, S.One),
+        transposed(total(A, product(c, ones(1, n)))),
+    ],
+    "weights of the experts": [
+        heads(routed(A, "kept")),  # what is only cut does not sum to 1
+        heads(routed(V)),  # each has scores of its own
+        *(heads(routed(H, mask)) for mask in MASKS),
+        heads(routed(A, "none", u_other)),  # it picks a member of another family
+        heads(routed(A, "none", matrix(CHOSEN, n, 1, (HEADS, GROUPS)))),
+        groups(routed(A)),
+        heads(routed(A, "none", matrix("w", n, 1, (HEADS,)))),
+        heads(Diag(transposed(product(Act(A, "relu"), u)))),
+        heads(Diag(transposed(product(2, Softmax(A), u)))),
+        heads(Diag(transposed(product(Softmax(A), Q1, u)))),
+        heads(product(Softmax(A), u)),
+        Diag(transposed(product(Softmax(A), u))),
+        heads(product(routed(A), A2)),
+    ],
+    "idempotent function": [
+        *(Act(Act(A, name), name) for name in ACTIVATIONS if name != "relu"),
+        *(Act(Act(A, name), "relu") for name in ACTIVATIONS if name != "relu"),
+        *(Act(Act(A, "relu"), name) for name in ACTIVATIONS if name != "relu"),
+        *(Softmax(Softmax(A, mask), mask) for mask in MASKS),
+        Act(product(-1, Act(A, "relu")), "relu"),
     ],
     "first order": [
         product(t, A),
@@ -484,7 +738,7 @@ TRAPS: Mapping[str, Sequence[MatrixExpr]] = {
         Rope(A2n, f),
     ],
     "diagonal of blocks": [Diag(g)],
-    "transpose of a product": [transposed(Hadamard(Q1, Q2)), transposed(Kron(Q1, Q2))],
+    "transpose of a product": [transposed(Hadamard(Q1, Q2)), transposed(Act(product(Q1, Q2), "cos"))],
     "transpose of a sum": [transposed(Act(total(Q1, Q2), "relu"))],
     "heads of a sum": [heads(Act(total(V, A), "relu")), heads(Act(total(V, product(-1, V)), "relu"))],
     "heads of blocks": [
@@ -702,6 +956,14 @@ def shifted(x: MatrixExpr) -> MatrixExpr:
     return total(x, A, zero(m, n))
 
 
+def added(x: MatrixExpr) -> MatrixExpr:
+    return total(x, product(x, D, C))
+
+
+def added_elsewhere(x: MatrixExpr) -> MatrixExpr:
+    return total(x, product(x, D, C2))
+
+
 def through(x: MatrixExpr) -> MatrixExpr:
     return product(x, D, C)
 
@@ -802,6 +1064,8 @@ def with_map() -> Iterator[Sample]:
         elsewhere: (),
         once: (),
         once_more: (),
+        added: (),
+        added_elsewhere: (),
     }
     lemmas = [proved(layer(XC), *chain, hypotheses=UNITS) for layer, chain in steps.items()]
     lemmas += [proved(layer(product(X, own)), hypotheses=UNITS) for own, layer in NO_MAPS]
@@ -814,6 +1078,8 @@ def with_map() -> Iterator[Sample]:
         (YC, (through,), ()),
         (YC, (through, unit, unit), ()),
         (YC, (through, once, unit, once_more), (1, 3)),
+        (YC, (added,), ()),  # a sum of which each summand ends in C
+        (YC, (added, once), (1,)),
         (product(L, T2, Y, C), (through,), ()),
     ):
         yield Sample("induction over layers", stack(start, *layers), (), given, UNITS_MET, kept=kept)
@@ -821,6 +1087,7 @@ def with_map() -> Iterator[Sample]:
         stack(YC, moved, other),  # what comes out of the inserted layer does not end in C
         stack(YC, other),  # nor what comes out of this layer
         stack(YC, elsewhere),  # another matrix than C comes out of the layer
+        stack(YC, added_elsewhere),  # nor out of one of two summands
         stack(YC, through, elsewhere),
         stack(matrix("Y2", m, n + p), moved),
         stack(product(Y, C2), moved),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cache
@@ -28,6 +28,7 @@ from ..symbolic.architecture import (
     stream,
 )
 from ..symbolic.evaluate import Arithmetic, Array, Values, evaluate, exact
+from ..symbolic.expand import Expansion
 from ..symbolic.floats import ACTIVATIONS, float_arithmetic
 from ..symbolic.instances import Nested, expert_values, grown, level_values, with_matrices
 from ..symbolic.notation import latex
@@ -87,14 +88,20 @@ def trace(found: Counterexample) -> Trace:
         if "added_layer" in new:
             hat_labels.insert(new["added_layer"]["position"], "the new layer")
     model = with_scale(found.steps[0].old, hat)
-    old_values = dict(recorded(model, rational(found.instance.old), labels))
-    new_values = dict(recorded(model, hat, hat_labels))
-    keys = list(old_values) + [key for key in new_values if key not in old_values]
-    order = {key: i for i, key in enumerate(new_values)}
-    keys.sort(key=lambda key: order.get(key, len(order)))
+    old_values = dict(recorded(model, model, rational(found.instance.old), labels))
+    new_values = dict(recorded(with_scale(becoming(found.steps), hat), model, hat, hat_labels))
+    keys = in_order(old_values, new_values)
     E, streams = stream_map(found), stream_formulas(model.preset)
     pairs = ((key, old_values.get(key), new_values.get(key)) for key in keys)
     return Trace(tuple(compared(*pair, E if pair[0][1] in streams else None, pair[0][1] in streams) for pair in pairs))
+
+
+def in_order(old: Iterable[Key], new: Iterable[Key]) -> list[Key]:
+    """The keys of both models, those of the old one alone after the one before them."""
+    places, last = {key: (i, 0) for i, key in enumerate(new)}, (-1, 0)
+    for i, key in enumerate(old):
+        last = places.setdefault(key, (last[0], i + 1))
+    return sorted(places, key=lambda key: places[key])
 
 
 def stream_map(found: Counterexample) -> Array | None:
@@ -125,21 +132,36 @@ def compared(key: Key, old: Array | None, new: Array | None, E: Array | None, st
 # ---------------------------------------------------------------- the values of one model
 
 
-def recorded(model: Transformer, nested: Nested, labels: Sequence[str]) -> Iterator[tuple[Key, Array]]:
-    """Every stage of the forward pass with its value; exact until it becomes unreadable, then decimal."""
+def becoming(steps: Sequence[Expansion]) -> Transformer:
+    """The architecture of the grown model, every matrix by its name; sizes are written as those of the old model."""
+    new = steps[-1].new
+    model = paper_model(new.preset)
+    sizes = {size: model.sizes[name] for name, size in new.sizes.items() if name in model.sizes}
+    bodies = {name: body.xreplace(sizes) for name, body in new.layer.bodies.items()}
+    own = {name: term.xreplace(sizes) for name, term in new.layer.weights.items() if name not in model.layer.weights}
+    return replace(model, layer=replace(model.layer, weights={**model.layer.weights, **own}, bodies=bodies))
+
+
+def recorded(
+    model: Transformer, shown: Transformer, nested: Nested, labels: Sequence[str]
+) -> Iterator[tuple[Key, Array]]:
+    """Every stage of the forward pass with its value; exact until it becomes unreadable, then decimal.
+
+    The steps of the stream are named as those of `shown` are.
+    """
     X, outer = stream(model), level_values(nested)
     begun = start(embedding(model), model)
     value = evaluate(begun, outer, EXACT)
     yield ("input", latex(begun)), value
     for label, layer in zip(labels, nested["layers"], strict=True):
         own = outer.with_(members(layer, levels(model.preset)[1:], outer, model))
-        for stage in stages(X, model):
+        for stage, named in zip(stages(X, model), stages(X, shown), strict=True):
             arithmetic = EXACT if readable(value) else FLOATS
             inside = in_arithmetic(own.with_(Values(matrices={"X": value})), arithmetic)
             for body, before in stage.parts:
                 yield from pieces(label, body, before, inside, arithmetic)
             value = evaluate(stage.term, inside, arithmetic)
-            yield (label, latex(stage.shown)), value
+            yield (label, latex(named.shown)), value
     arithmetic = EXACT if readable(value) else FLOATS
     inside = in_arithmetic(outer.with_(Values(matrices={"X": value})), arithmetic)
     yield ("output", latex(output(X, model))), evaluate(output(X, model), inside, arithmetic)

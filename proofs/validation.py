@@ -23,16 +23,20 @@ from sympy import Symbol, sympify
 from ..symbolic.evaluate import Arithmetic, Array, Values, evaluate, exact
 from ..symbolic.notation import text
 from ..symbolic.terms import (
+    CHOSEN,
     Expr,
     MatAdd,
     MatMul,
     MatrixExpr,
     MatrixSymbol,
     Path,
+    Selection,
     ShapeError,
+    Softmax,
     Stack,
     atoms,
     children,
+    eye,
     families,
     free,
     is_scalar,
@@ -67,7 +71,7 @@ class Validation:
 
 
 def validate(
-    rules: Collection[str] | None = None, seed: int = 0, instances: int = 3, terms: int = 120
+    rules: Collection[str] | None = None, seed: int = 0, instances: int = 3, terms: int = 200
 ) -> tuple[Validation, ...]:
     """Every rule (or some): each sample so many times on random numbers and once by z3, and so many random terms."""
     rules = tuple(RULES) if rules is None else rules
@@ -215,6 +219,7 @@ class Draw:
     alike: bool  # then m - n is zero, and blocks can be swapped
     count: Callable[[str], int]
     entries: Callable[[str, int, int], Array]  # a matrix by its name and shape
+    selections: Callable[[str, int, int], Array]  # the same with a single 1 in each column
     arithmetic: Arithmetic
 
 
@@ -241,7 +246,8 @@ class World:
     """Values of all symbols of a use, drawn or, for those that `met` defines, computed.
 
     A matrix has a value for every choice of a member of each of its families.  Where none is chosen, the matrix is free
-    and has one more value, for which the hypotheses hold too.
+    and has one more value, for which the hypotheses hold too.  The column that picks a member picks the chosen one, and
+    any one where it is free.
     """
 
     draw: Draw
@@ -275,12 +281,17 @@ class World:
         own = {family: chosen[family] for family in self.owners[symbol] if family in chosen}
         name = symbol.name + "".join(f".{family}{i}" for family, i in own.items())
         if name not in self.drawn:
-            self.drawn[name] = self.computed(self.met[symbol], own) if symbol in self.met else self.fresh(symbol, name)
+            met = symbol in self.met
+            self.drawn[name] = self.computed(self.met[symbol], own) if met else self.fresh(symbol, name, own)
         return self.drawn[name]
 
-    def fresh(self, symbol: MatrixSymbol, name: str) -> Array:
+    def fresh(self, symbol: MatrixSymbol, name: str, chosen: Chosen) -> Array:
         rows, columns = (int(exact(side, Values(self.scalars))) for side in symbol.shape)
-        return self.draw.entries(name, rows, columns)
+        if picks(symbol) and self.owners[symbol][-1] in chosen:
+            which = chosen[self.owners[symbol][-1]]
+            return unit(rows, self.draw.arithmetic)[:, which : which + 1]
+        draw = self.draw.selections if picks(symbol) or isinstance(symbol, Selection) else self.draw.entries
+        return draw(name, rows, columns)
 
     def computed(self, definition: MatrixExpr, chosen: Chosen) -> Array:
         """What a definition without sums over heads is."""
@@ -296,16 +307,27 @@ class World:
             yield self.values({}).with_(self.values(chosen))
 
 
+def picks(symbol: MatrixSymbol) -> bool:
+    """Whether a matrix is the column of the identity that picks a member of its family."""
+    return symbol.name == CHOSEN
+
+
+def unit(n: int, arithmetic: Arithmetic) -> Array:
+    return evaluate(eye(n), Values(), arithmetic)
+
+
 def world(use: Use, draw: Draw) -> World:
-    """Everything drawn that a use speaks of."""
+    """Everything drawn that a use speaks of; a family has as many members as there are columns that pick them."""
     sides = [side for h in use.context.hypotheses for side in (h.left, h.right)]
     names = [names_in(term) for term in (use.before, use.after, *sides, *(term for pair in use.met for term in pair))]
     symbols, scalars, named = (set[Any]().union(*group) for group in zip(*names, strict=True))
     counts = {family: draw.count(family) for family in sorted(named)}
+    values = drawn_scalars(scalars, draw)
+    counts |= {path_of(u)[-1]: int(exact(u.rows, Values(values))) for u in symbols if picks(u)}
     layers = counts[LAYERS] if use.before.has(Stack) else 0
     found = tuple(order(layers, inserted(use.before), draw.rng))
     paths = {symbol: path_of(symbol) for symbol in sorted(symbols, key=str)}
-    return World(draw, drawn_scalars(scalars, draw), paths, counts, dict(use.met), found)
+    return World(draw, values, paths, counts, dict(use.met), found)
 
 
 Names = tuple[frozenset[MatrixSymbol], frozenset[Symbol], frozenset[str]]
@@ -405,12 +427,15 @@ def on_numbers(use: Use, how: Literal["numbers", "random"], rng: np.random.Gener
     def entries(name: str, rows: int, columns: int) -> Array:
         return rng.standard_normal((rows, columns)) + STEP * 1j * rng.standard_normal((rows, columns))
 
+    def selections(name: str, rows: int, columns: int) -> Array:
+        return unit(rows, NUMBERS)[:, rng.integers(rows, size=columns)]
+
     def count(family: str) -> int:
         return int(rng.integers(1, 4))
 
     try:
         with np.errstate(all="ignore"):
-            found = world(use, Draw(rng, 3, alike, count, entries, NUMBERS))
+            found = world(use, Draw(rng, 3, alike, count, entries, selections, NUMBERS))
             check_hypotheses(use, found)
             before, after = both(use, found, NUMBERS)
     except FAULTS as error:
@@ -448,10 +473,15 @@ def by_z3(rule: str, seed: int) -> Iterator[Seen]:
     for sample in (sample for sample in SAMPLES if sample.rule == rule):
         try:
             use = used(sample)
-            if use is not None and FIRST_ORDER not in use.before.free_symbols:
+            if use is not None and known_to_z3(use.before):
                 yield asked(use, rng)
         except FAULTS as error:
             yield Seen(rule, "z3", "wrong", ran_into(error, sample.term))
+
+
+def known_to_z3(term: MatrixExpr) -> bool:
+    """Whether a term has neither the first-order number nor weights that are cut."""
+    return FIRST_ORDER not in term.free_symbols and all(node.mask != "kept" for node in term.atoms(Softmax))
 
 
 def asked(use: Use, rng: np.random.Generator) -> Seen:
@@ -473,7 +503,14 @@ def query(use: Use, rng: np.random.Generator, alike: bool) -> solver.Query:
     """Are there matrices that meet the hypotheses and have another value after than before?"""
     facts: list[z3.BoolRef] = []
     arithmetic = solver.arithmetic(facts)
-    found = world(replace(use, met=()), Draw(rng, 2, alike, few, solver.matrix, arithmetic))
+
+    def selections(name: str, rows: int, columns: int) -> Array:
+        made = solver.matrix(name, rows, columns)
+        facts.extend(z3.Or(entry == 0, entry == 1) for entry in made.flat)
+        facts.extend(z3.Sum(list(column)) == 1 for column in made.T)
+        return made
+
+    found = world(replace(use, met=()), Draw(rng, 2, alike, few, solver.matrix, selections, arithmetic))
     hypotheses = [
         solver.equal(*(evaluate(side, place, arithmetic) for side in (equation.left, equation.right)))
         for equation in use.context.hypotheses

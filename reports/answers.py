@@ -177,7 +177,7 @@ def scalars_of(found: Counterexample) -> Iterator[tuple[str, tuple[Any, Any]]]:
 def input_of(found: Counterexample) -> Any:
     """The input, or the tokens that make it."""
     old = found.instance.old
-    return old["I"] if "I" in old else old["T"]
+    return old["I"] if "I" in old else old["tokens"]
 
 
 # ---------------------------------------------------------------- text

@@ -35,6 +35,7 @@ from .terms import (
     product,
     scalar,
     size,
+    substitute,
     total,
     transposed,
 )
@@ -81,7 +82,7 @@ TABLE = both(option("positions", "rotary"), option("rope_frequencies", "table"))
 
 PARAMETERS = (
     Parameter("I", "s", "h", "model", option("tied", False)),
-    Parameter("T", "s", "o", "model", option("tied", True)),  # the tokens; their embedding is I = T W_out'
+    Parameter("tokens", "s", "o", "model", option("tied", True)),  # the tokens; their embedding is I = tokens W_out'
     Parameter("P", "s", "h", "model", option("positions", "table")),
     Parameter("g_in", "1", "h", "model", FIRST),
     Parameter("c_in", "1", "h", "model", biased(FIRST)),
@@ -173,13 +174,25 @@ class Experts:
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer: its own matrices, its families of heads, and the path of what each layer has."""
+    """A layer: its own matrices, its families of heads, and the path of what each layer has.
+
+    `bodies` are the sublayers that a variant defines anew, in terms of INPUT and of what they were.
+    """
 
     label: str
     weights: Mapping[str, MatrixExpr]
     heads: tuple[Heads, ...]
     path: Path = ()  # the generic layer is of the family of layers, an inserted one is not
     experts: Experts | None = None
+    bodies: Mapping[str, MatrixExpr] = field(default_factory=dict)
+
+
+INPUT = "X~in"  # what a sublayer reads, in its body
+
+
+def as_it_was(name: str) -> str:
+    """The name of what a sublayer computes without a body of its own."""
+    return f"{name}~in"
 
 
 @dataclass(frozen=True)
@@ -321,9 +334,12 @@ def mlp(X: MatrixExpr, layer: Layer, model: Transformer) -> MatrixExpr:
     """The MLP, or sum_e diag(w_e) MLP_e(X) with w_e a column of the router's weights Softmax_top(X W_R)."""
     if layer.experts is None:
         return feed_forward(X, layer.weights, model)
-    routes = Softmax(product(X, layer.weights["W_R"]), "top")
+    routes = Softmax(product(X, layer.weights["W_R"]), ROUTERS[model.preset["router"]])
     weight = Diag(transposed(product(routes, chosen(layer.experts, model))))
     return HeadSum(product(weight, feed_forward(X, layer.experts.weights, model)), layer.experts.path[-1])
+
+
+ROUTERS = {"renormalised": "top", "plain": "kept"}
 
 
 def chosen(experts: Experts, model: Transformer) -> MatrixSymbol:
@@ -357,6 +373,10 @@ def written(X: MatrixExpr, piece: str, layer: Layer, model: Transformer) -> Matr
     placement = model.preset["placement"]
     before = norm(X, norm_name(name, model), layer.weights, model) if placement in ("pre", "sandwich") else X
     found = f(before, layer, model)
+    if name in layer.bodies:
+        size, own = layer.bodies[name].shape, matrix(as_it_was(name), *layer.bodies[name].shape)
+        named = {matrix(as_it_was(n), *w.shape): w for n, w in layer.weights.items()}
+        found = substitute(layer.bodies[name], {matrix(INPUT, *size): before, own: found, **named})
     if placement == "output":
         return norm(found, name, layer.weights, model)
     return norm(found, f"{name}_post", layer.weights, model) if placement == "sandwich" else found
@@ -403,9 +423,9 @@ def transformer_layer(X: MatrixExpr, layer: Layer, model: Transformer) -> Matrix
 
 
 def embedding(model: Transformer) -> MatrixExpr:
-    """I + P, the start of the residual stream; with tied weights I = T W_out'."""
+    """I + P, the start of the residual stream; with tied weights I = tokens W_out'."""
     w = model.weights
-    tokens = product(model.scalars["embed_scale"], w["I"] if "I" in w else product(w["T"], transposed(w["W_out"])))
+    tokens = product(model.scalars["embed_scale"], w["I"] if "I" in w else product(w["tokens"], transposed(w["W_out"])))
     return total(tokens, w["P"]) if "P" in w else tokens
 
 

@@ -42,12 +42,14 @@ MOST_BLOCKS = 1000
 class Scope:
     """What the names of an expression mean, and what is known of the sizes.
 
-    `above` gives, for a grown size, the size that it exceeds: p_hat - p >= 1.
+    `above` gives, for a grown size, the size that it exceeds: p_hat - p >= 1.  In the body of a sublayer `rows` is the
+    number of tokens: a single row, such as a bias, is added to each of so many.
     """
 
     names: Mapping[str, Expr]
     above: Mapping[Symbol, Expr]
     act: str
+    rows: Expr | None = None
 
     def spread(self, scalar: Expr) -> Expr:
         """The scalar with every grown size written as the old one plus a positive symbol."""
@@ -87,6 +89,11 @@ def most_terms(scalar: Expr) -> int:
         times = int(abs(scalar.exp.as_coeff_Add()[0]))
         return exponent * comb(base + times - 1, times) if base > 1 else exponent
     return 1
+
+
+def unknown(name: str) -> Symbol:
+    """?name: a number of which nothing is known, not even its sign."""
+    return Symbol(f"?{name}", real=True)
 
 
 def elaborate(expression: Expression, scope: Scope, shape: Shape | None) -> Expr:
@@ -141,12 +148,7 @@ def _term(expression: Expression, scope: Scope, shape: Shape | None) -> Expr:
             case syntax.Name(name=name):
                 return _name(expression, name, scope)
             case syntax.Unknown(name=name):
-                raise error_at(
-                    expression,
-                    "solving for an unknown scalar is not part of this version",
-                    f"?{name}",
-                    "a known scalar",
-                )
+                return unknown(name)
             case syntax.Negative(operand=operand):
                 return negative(_term(operand, scope, shape))
             case syntax.Transposed(operand=operand):
@@ -180,7 +182,9 @@ def _operation(node: syntax.BinaryOp, scope: Scope, shape: Shape | None) -> Expr
         right = right if node.operator == "+" else negative(right)
         if is_scalar(left) != is_scalar(right):
             raise error_at(node, "a scalar and a matrix cannot be added", show(node), "two of a kind")
-        return canonical(_bounded(node, left + right, scope)) if is_scalar(left) else total(left, right)
+        if is_scalar(left):
+            return canonical(_bounded(node, left + right, scope))
+        return total(*(_in_every_row(term, other, scope) for term, other in ((left, right), (right, left))))
     left, right = _term(node.left, scope, None), _term(node.right, scope, None)
     if node.operator == "*":
         return _bounded(node, product(left, right), scope)
@@ -194,6 +198,12 @@ def _operation(node: syntax.BinaryOp, scope: Scope, shape: Shape | None) -> Expr
     if not (right.is_integer or scope.is_positive(left)):
         raise error_at(node.left, "a power of what may be negative", show(node.left), "something positive")
     return _bounded(node, left**right, scope)
+
+
+def _in_every_row(term: Expr, other: Expr, scope: Scope) -> Expr:
+    """A single row, as often as what it is added to has rows, where the scope allows that."""
+    single = scope.rows is not None and term.rows == 1 and same_size(other.rows, scope.rows)
+    return product(ones(scope.rows, 1), term) if single else term
 
 
 def _bounded(node: Expression, term: Expr, scope: Scope) -> Expr:

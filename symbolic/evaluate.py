@@ -63,10 +63,15 @@ class Arithmetic:
     largest: Callable[[Array, int], Array] = field(default=lambda weights, count: largest(weights, count))  # row by row
 
 
+def cut(weights: Array, count: int) -> Array:
+    """The largest entries of each row, the first of equal ones, and 0 for the others."""
+    order = np.argsort(-np.array(weights, dtype=complex).real, axis=1, kind="stable")
+    return np.asarray(np.where(order.argsort(axis=1) < count, weights, 0 * weights))
+
+
 def largest(weights: Array, count: int) -> Array:
     """The largest entries of each row, made to sum to 1; the first of equal ones."""
-    order = np.argsort(-np.array(weights, dtype=complex).real, axis=1, kind="stable")
-    kept = np.where(order.argsort(axis=1) < count, weights, 0 * weights)
+    kept = cut(weights, count)
     return np.asarray(kept / kept.sum(axis=1, keepdims=True))
 
 
@@ -116,8 +121,9 @@ def evaluate(term: Expr, values: Values, arithmetic: Arithmetic) -> Array:
     def softmax(scores: Array, mask: str) -> Array:
         if mask == "none":
             return arithmetic.softmax(scores)
-        if mask == "top":
-            return arithmetic.largest(arithmetic.softmax(scores), int(values.scalars["top_k"]))
+        if mask in ("top", "kept"):
+            weights, kept = arithmetic.softmax(scores), int(values.scalars["top_k"])
+            return arithmetic.largest(weights, kept) if mask == "top" else cut(weights, kept)
         result = filled(np.zeros(scores.shape))
         for i, row in enumerate(scores):
             result[i, : i + 1] = arithmetic.softmax(row[None, : i + 1])[0]

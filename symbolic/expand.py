@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from sympy import Integer
+from sympy import expand as multiplied_out
+
 from .architecture import (
     EXPERTS,
+    INPUT,
     PARAMETERS,
     SCALARS,
     SCOPES,
@@ -16,19 +20,37 @@ from .architecture import (
     Owner,
     Parameter,
     Transformer,
+    as_it_was,
     default_scalar,
     has_scalar,
     levels,
     parameters,
     side,
 )
+from .becoming import becomes
 from .elaborate import Scope, elaborate, shape_of
 from .errors import VariantError
 from .notation import instance
 from .preset import UNMODELLED
 from .syntax import Expression, Name, error_at, names, nearest
-from .terms import Expr, MatrixExpr, MatrixSymbol, Path, Symbol, canonical, matrix, same_size, size, zero
-from .variant import SIZES, Added, Constraint, Variant
+from .terms import (
+    Expr,
+    MatrixExpr,
+    MatrixSymbol,
+    Path,
+    Symbol,
+    canonical,
+    matrix,
+    same_size,
+    selection,
+    size,
+    zero,
+)
+from .variant import INPUT as X
+from .variant import SIZES, SUBLAYERS, Added, Constraint, Variant
+
+Entries = Mapping[str, Expression]
+NOTHING: Entries = {}
 
 
 @dataclass(frozen=True)
@@ -62,12 +84,12 @@ def expand(old: Transformer, variant: Variant, step: int = 1) -> Expansion:
     Raises VariantError for what the format allows and this version does not model, an unknown name, a
     wrong shape, or a parameter that should grow and has no rewrite.
     """
-    _refuse_unmodelled(old, variant)
+    _refuse_unmodelled(old)
     return _Application(old, variant, step).result()
 
 
-def _refuse_unmodelled(old: Transformer, variant: Variant) -> None:
-    """What the format or a description allows and this version does not model is named, never ignored."""
+def _refuse_unmodelled(old: Transformer) -> None:
+    """What a description allows and this version does not model is named, never ignored."""
     for option, value in UNMODELLED.items():
         if old.preset[option] == value:
             raise VariantError(
@@ -75,29 +97,13 @@ def _refuse_unmodelled(old: Transformer, variant: Variant) -> None:
                 found=f"{option} = {str(value).lower()}",
                 expected="an architecture without it",
             )
-    for table, entries in (("forward", variant.forward), ("becomes", variant.becomes)):
-        for name in entries:
-            raise variant.place(table, name).error(
-                f"[{table}] is not part of this version", f"`{name}`", "a variant without it"
-            )
-    for block in variant.new.values():
-        for kind in block.kinds:
-            if kind not in _SCOPE_OF_KIND:
-                raise block.place.error(
-                    "this kind of block is not part of this version", f"`{kind}`", " or ".join(_SCOPE_OF_KIND)
-                )
-    for added in (variant.added_head, variant.added_layer):
-        for chosen in (added.copy, added.group) if added is not None else ():
-            if added is not None and chosen is not None:
-                raise added.place.error(
-                    "copies and groups are not part of this version", f'"{chosen}"', "every parameter given"
-                )
 
 
-INPUT = "I"
+TOKENS = "I"  # the input
 FIXED = ("s", "o", "j", "q", "r", "n")  # sizes that no variant changes
 _HATS = frozenset(f"{base}_hat" for base in SIZES)
 _SCOPE_OF_KIND = {"per model": "model", "per layer": "layer", "per head": "head"}
+SELECTION = "selection"
 
 
 class _Application:
@@ -111,7 +117,9 @@ class _Application:
         self.above: dict[Symbol, Expr] = {}
         self.size_names = self._grown_sizes()
         self.sizes = {name: self.size_names.get(f"{name}_hat", old.sizes[name]) for name in old.sizes}
-        self.parameters = parameters(old.preset)
+        self.preset = becomes(old.preset, variant)
+        self.sizes |= self._new_sizes()
+        self.parameters = parameters(self.preset)
         self.uses = dict(self._uses())
         others = {"n": size("n")}  # sizes of architectures that have what is skipped here
         self.skipped = {name: zero(*self._shape(name, others)) for name in variant.new if self._is_skipped(name)}
@@ -148,15 +156,29 @@ class _Application:
             yield ready[0], waiting.pop(ready[0])
 
     def _grows_beyond(self, place: Expression, grown: Expr, base: Expr) -> None:
-        """A new size is assumed to exceed the old one; anything else must do so by itself."""
+        """A new size is assumed to exceed the old one; anything else must be as large by itself, such as n*h."""
         old = {symbol for side in self.old.sizes.values() for symbol in side.free_symbols}
         if isinstance(grown, Symbol) and grown not in old and grown not in self.above:
             self.above[grown] = base
-        elif not Scope({}, self.above, "").is_size(grown - base):
+        elif grown == base or not self._is_nonnegative(grown - base):
             raise error_at(place, "a grown size must exceed the old one", str(grown), f"more than {base} for all sizes")
+
+    def _is_nonnegative(self, difference: Expr) -> bool:
+        """Whether a difference of sizes is 0 or more for all sizes, each of which is 1 and something."""
+        spread = Scope({}, self.above, "").spread(difference)
+        more = {s: 1 + Symbol(f"{s}~", integer=True, nonnegative=True) for s in spread.free_symbols}
+        return bool(multiplied_out(spread.subs(more)).is_nonnegative)
 
     def _scope(self, known: Mapping[str, Expr]) -> Scope:
         return Scope(known, self.above, self.old.preset.act)
+
+    def _new_sizes(self) -> dict[str, Expr]:
+        """The number of experts, where there are any from now on."""
+        if "experts" not in self.variant.becomes:
+            return {}
+        count = size(instance(str(self.variant.becomes["experts"]), self.tag))
+        self.size_names[count.name] = self.size_names["n"] = count
+        return {"n": count}
 
     # -------------------------------------------------------- new blocks
 
@@ -166,21 +188,32 @@ class _Application:
         yield from (("old", name, entry) for name, entry in variant.rewrite.items())
         yield from (("added", name, entry) for name, entry in _entries(variant.added_head).items())
         yield from (("new", name, entry) for name, entry in _entries(variant.added_layer).items())
+        yield from (("old", name, entry) for name, entry in variant.forward.items())
 
     def _uses(self) -> Iterator[tuple[str, set[tuple[str, str]]]]:
         """For each new block, the places (old or new layer) and the scopes of what it is used in."""
         found: dict[str, set[tuple[str, str]]] = {name: set() for name in self.variant.new}
         places: list[tuple[str, str, Expression]] = []
         for home, name, entry in self._entries():
-            if name in self.parameters:
+            if name in SUBLAYERS:
+                places.append((home, "layer", entry))
+            elif name in self.parameters:
                 scope = self.parameters[name].scope
-                places.append(("old", "layer", entry) if home == "added" else (home, scope, entry))
+                places.append(
+                    ("old", self._scope_of_new_head(scope), entry) if home == "added" else (home, scope, entry)
+                )
         if self.variant.stream_map is not None:
             places.append(("old", "model", self.variant.stream_map))
         for home, scope, entry in places:
             for name in (one.name for one in names(entry) if one.name in found):
                 found[name].add((home, scope))
         yield from found.items()
+
+    def _scope_of_new_head(self, scope: str) -> str:
+        """What has one of a new head's matrices: a layer; or the group that it joins, or the head that it copies."""
+        added = self.variant.added_head
+        assert added is not None
+        return scope if added.copy is not None else "group" if added.group is not None else "layer"
 
     def _is_skipped(self, name: str) -> bool:
         """Whether a new block is only part of what this architecture does not have."""
@@ -195,7 +228,8 @@ class _Application:
         for owner in self._owners(scope, homes):
             labels = () if homes == {"new"} else (label for label in owner if label != EXPERTS)
             tag = ".".join(part for part in (self.tag, *labels) if part)
-            yield Block(name, scope, owner, matrix(instance(name, tag), *self._shape(name), self._path(owner, scope)))
+            kind = selection if SELECTION in self.variant.new[name].kinds else matrix
+            yield Block(name, scope, owner, kind(instance(name, tag), *self._shape(name), self._path(owner, scope)))
 
     def _shape(self, name: str, others: Mapping[str, Expr] | None = None) -> tuple[Expr, Expr]:
         """The shape that the file gives a new block."""
@@ -209,12 +243,13 @@ class _Application:
     def _given_scope(self, name: str, homes: set[str]) -> str | None:
         """The scope that the file gives a block; one that the block cannot have is refused."""
         block = self.variant.new[name]
-        if len(block.kinds) > 1:
-            raise block.place.error("a block has one scope", ", ".join(block.kinds), f"`{block.kinds[0]}`")
-        scope = _SCOPE_OF_KIND[block.kinds[0]] if block.kinds else None
+        kinds = [kind for kind in block.kinds if kind in _SCOPE_OF_KIND]
+        if len(kinds) > 1:
+            raise block.place.error("a block has one scope", ", ".join(kinds), f"`{kinds[0]}`")
+        scope = _SCOPE_OF_KIND[kinds[0]] if kinds else None
         if scope not in (None, "model") and len(homes) > 1:
             raise block.place.error(
-                "a block of the old layers and of the new one is the model's", f"`{block.kinds[0]}`", "`per model`"
+                "a block of the old layers and of the new one is the model's", f"`{kinds[0]}`", "`per model`"
             )
         return scope
 
@@ -225,22 +260,38 @@ class _Application:
         inner = 1 if scope == "group" else 2  # how many families within a layer
         layer = next((layer for layer in (self.old.layer, *self.old.inserted) if owner[:1] == (layer.label,)), None)
         if layer is None:
-            families = levels(self.old.preset)[1 : 1 + inner]
-            return tuple(f"{family} of {owner[0]}" for family in families) if len(owner) == 2 else ()
+            families = levels(self.preset)[1 : 1 + inner]
+            copied = next((heads.path[1:] for heads in self._copied_heads if owner[1:] == (heads.label,)), families)
+            return tuple(map(self._family_of_new_layer, copied[:inner])) if len(owner) == 2 else ()
         path = next((heads.path for heads in layer.heads if owner[1:] == (heads.label,)), layer.path)
         return path[: len(layer.path) + inner]
+
+    @property
+    def _copied_heads(self) -> tuple[Heads, ...]:
+        """The families of heads of the layer that a new one copies."""
+        added = self.variant.added_layer
+        return self.old.layer.heads if added is not None and added.copy is not None else ()
+
+    def _family_of_new_layer(self, family: str) -> str:
+        """The family of heads or experts of a new layer: one of its own, or that of the layer which it copies."""
+        return family if self._copied_heads else f"{family} of {self._new_layer}"
 
     def _experts_path(self, label: str) -> Path:
         """The families of which every expert of a layer is a member."""
         layer = next((layer for layer in (self.old.layer, *self.old.inserted) if layer.label == label), None)
-        return (f"{EXPERTS} of {label}",) if layer is None or layer.experts is None else layer.experts.path
+        if layer is None:
+            return (self._family_of_new_layer(EXPERTS),)
+        own = (*layer.path, EXPERTS) if layer.path else (f"{EXPERTS} of {label}",)
+        return own if layer.experts is None else layer.experts.path
 
     def _owners(self, scope: str, homes: set[str]) -> Iterator[Owner]:
         within = {"layer": (), "expert": (EXPERTS,)}
         if scope == "model" or len(homes) > 1:
             yield ()
-        elif homes == {"new"}:
+        elif homes == {"new"} and (scope in within or not self._copied_heads):
             yield (self._new_layer, *within.get(scope, ("",)))
+        elif homes == {"new"}:
+            yield from ((self._new_layer, heads.label) for heads in self._copied_heads)
         else:
             for layer in (self.old.layer, *self.old.inserted):
                 if scope in within:
@@ -253,10 +304,16 @@ class _Application:
         return f"layer{self.step}"
 
     def _blocks_for(self, owner: Owner, scope: str) -> dict[str, MatrixSymbol]:
-        """The new blocks that something of an owner sees: those of its scope and those of what it belongs to."""
+        """The new blocks that something of an owner sees: those of its scope and those of what it belongs to.
+
+        A layer that copies another sees the blocks of that as well.
+        """
         within = SCOPES[: SCOPES.index(scope) + 1]
-        seen = (block for block in self.blocks if block.scope in within)
-        return {block.name: block.symbol for block in seen if block.owner == owner[: len(block.owner)]}
+        seen = [block for block in self.blocks if block.scope in within]
+        added = self.variant.added_layer
+        copies = added is not None and added.copy is not None and owner[:1] == (self._new_layer,)
+        owners = [(self.old.layer.label, *owner[1:]), owner] if copies else [owner]
+        return {b.name: b.symbol for own in owners for b in seen if b.owner == own[: len(b.owner)]}
 
     # -------------------------------------------------------- the expanded model
 
@@ -268,8 +325,9 @@ class _Application:
         if variant.added_layer is not None:
             layers.append(self._added_layer(variant.added_layer))
         scalars = {**old.scalars, **{name: self._model_scalar(name) for name in SCALARS}}
+        scalars |= {"top_k": Integer(variant.becomes["top_k"])} if "top_k" in variant.becomes else {}
         weights = self._rewritten("model", old.weights, ())
-        new = Transformer(old.preset, weights, layers[0], tuple(layers[1:]), scalars, self.sizes)
+        new = Transformer(self.preset, weights, layers[0], tuple(layers[1:]), scalars, self.sizes)
         pairs = list(self._constraints())
         stream_map = None
         if variant.stream_map is not None:
@@ -290,14 +348,14 @@ class _Application:
     def _check_input(self) -> None:
         """What a model is made of is fixed before its input comes: only the input's own rewrite may use it."""
         variant = self.variant
-        made_of = [entry for name, entry in variant.rewrite.items() if name != INPUT]
+        made_of = [entry for name, entry in variant.rewrite.items() if name != TOKENS]
         made_of += [*_entries(variant.added_head).values(), *_entries(variant.added_layer).values()]
         made_of += [side for constraint in variant.constraints for side in (constraint.left, constraint.right)]
         made_of += [variant.stream_map] if variant.stream_map is not None else []
         for name in (name for entry in made_of for name in names(entry)):
-            if name.name == INPUT:
+            if name.name == TOKENS:
                 what = "only the rewrite of the input may use the input"
-                raise error_at(name, what, INPUT, "a parameter or a new block")
+                raise error_at(name, what, TOKENS, "a parameter or a new block")
 
     def _check_names(self) -> None:
         """Names of other architectures are skipped and reported."""
@@ -305,8 +363,10 @@ class _Application:
         for home, name, entry in self._entries():
             if home == "old" and name in self.variant.new:
                 raise error_at(entry, "a new block has no rewrite", name, "a parameter")
-            if name not in self.parameters and not has_scalar(name, self.old.preset):
+            if name not in (*self.parameters, *SUBLAYERS) and not has_scalar(name, self.old.preset):
                 skipped.append(name)
+        if "rope" in self.variant.becomes and not has_scalar("rope_base", self.old.preset):
+            skipped.append("rope")
         if skipped:
             names = ", ".join(dict.fromkeys(skipped))
             self.assumptions.append(f"the architecture has none of these, which are skipped: {names}")
@@ -317,20 +377,30 @@ class _Application:
         found |= {n: self.old.scalars[n] for n in SCALARS if n != "scale" and has_scalar(n, preset)}
         for part in weights:
             found.update(part)
-        found.pop(INPUT, None)
+        found.pop(TOKENS, None)
         found.update(self._blocks_for(owner, scope))
         return found
 
     def _rewritten(
-        self, scope: str, weights: Mapping[str, MatrixExpr], owner: Owner, *outer: Mapping[str, Expr]
+        self,
+        scope: str,
+        weights: Mapping[str, MatrixExpr],
+        owner: Owner,
+        *outer: Mapping[str, Expr],
+        overrides: Entries = NOTHING,
     ) -> dict[str, MatrixExpr]:
         """The matrices of one owner after the variant; `outer` holds those of what it belongs to."""
-        own = {name: weights[name] for name, parameter in self.parameters.items() if parameter.scope == scope}
-        known = self._scope(self._names(owner, scope, *outer, own))
+        known = self._scope(self._names(owner, scope, *outer, weights))
+        entries = {**self.variant.rewrite, **overrides}
         result: dict[str, MatrixExpr] = {}
-        for name, old in own.items():
-            shape, entry = self._sides(self.parameters[name]), self.variant.rewrite.get(name)
-            here = known if name != INPUT else self._scope({**known.names, INPUT: old})
+        for name, parameter in self.parameters.items():
+            if parameter.scope != scope:
+                continue
+            shape, entry, old = self._sides(parameter), entries.get(name), weights.get(name)
+            if entry is None and old is None:
+                what = f"the architecture that it becomes has {name}, and no rewrite gives it"
+                raise self.variant.place("becomes", *self.variant.becomes).error(what, "no entry", f"[rewrite] {name}")
+            here = known if name != TOKENS else self._scope({**known.names, TOKENS: old})
             result[name] = old if entry is None else elaborate(entry, here, shape)
             if entry is None:
                 self._check_unchanged(name, old, shape)
@@ -354,30 +424,52 @@ class _Application:
         )
 
     def _layer(self, layer: Layer) -> Layer:
-        owner = (layer.label,)
-        weights = self._rewritten("layer", layer.weights, owner, self.old.weights)
+        weights = self._rewritten("layer", layer.weights, (layer.label,), self.old.weights)
         heads = [self._heads(layer, family) for family in layer.heads]
-        experts = layer.experts
-        if experts is not None:
-            outer = (self.old.weights, layer.weights)
-            experts = replace(experts, weights=self._rewritten("expert", experts.weights, (*owner, EXPERTS), *outer))
         if self.variant.added_head is not None:
-            heads.append(self._added_head(layer, self.variant.added_head))
-        return replace(layer, weights=weights, heads=tuple(heads), experts=experts)
+            heads += self._added_heads(layer, self.variant.added_head)
+        return self._with_bodies(
+            replace(layer, weights=weights, heads=tuple(heads), experts=self._experts(layer, layer.label))
+        )
 
-    def _heads(self, layer: Layer, heads: Heads) -> Heads:
-        owner, outer = (layer.label, heads.label), (self.old.weights, layer.weights)
+    def _experts(self, layer: Layer, label: str, overrides: Entries = NOTHING) -> Experts | None:
+        """The experts of a layer; where it had none, each is what the layer had."""
+        if not self.preset["experts"]:
+            return None
+        before = layer.weights if layer.experts is None else layer.experts.weights
+        owner, outer = (label, EXPERTS), (self.old.weights, layer.weights)
+        weights = self._rewritten("expert", before, owner, *outer, overrides=overrides)
+        return Experts(weights, self._experts_path(layer.label))
+
+    def _heads(self, layer: Layer, heads: Heads, label: str | None = None, overrides: Entries = NOTHING) -> Heads:
+        """A family of heads after the variant; `label` is that of the layer whose new blocks it sees."""
+        owner, outer = (layer.label if label is None else label, heads.label), (self.old.weights, layer.weights)
         shared = {name: w for name, w in heads.weights.items() if self.parameters[name].scope == "group"}
-        weights = self._rewritten("group", heads.weights, owner, *outer)
-        weights |= self._rewritten("head", heads.weights, owner, *outer, shared)
+        weights = self._rewritten("group", shared, owner, *outer, overrides=overrides)
+        weights |= self._rewritten("head", heads.weights, owner, *outer, shared, overrides=overrides)
         scale = self._scale(self._names(owner, "head", *outer, heads.weights), heads.scale)
         return replace(heads, weights={name: weights[name] for name in heads.weights}, scale=scale)
+
+    def _with_bodies(self, layer: Layer) -> Layer:
+        """The layer with the sublayers that the variant defines anew, and the new blocks in them among its matrices."""
+        if not self.variant.forward:
+            return layer
+        blocks = self._blocks_for((layer.label,), "layer")
+        used = {name.name for body in self.variant.forward.values() for name in names(body)}
+        weights = {**layer.weights, **{name: blocks[name] for name in blocks if name in used}}
+        shape = (self.sizes["s"], self.sizes["h"])
+        known = {**self._names((), "model"), X: matrix(INPUT, *shape)}
+        known |= {name: matrix(as_it_was(name), *term.shape) for name, term in weights.items()}
+        known |= {name: matrix(as_it_was(name), *shape) for name in SUBLAYERS}
+        scope = replace(self._scope(known), rows=shape[0])
+        bodies = {name: elaborate(body, scope, shape) for name, body in self.variant.forward.items()}
+        return replace(layer, weights=weights, bodies=bodies)
 
     def _scale(self, known: Mapping[str, Expr], old: Expr) -> Expr:
         """The score factor: as the file says, else as the architecture has it for the grown k."""
         if "scale" in self.variant.rewrite:
             return self._scalar("scale", old, known)
-        return default_scalar("scale", self.old.preset, self.sizes)
+        return default_scalar("scale", self.preset, self.sizes)
 
     def _model_scalar(self, name: str) -> Expr:
         """A scalar of the expanded model: rewritten, recomputed where it follows a size that grows, else as it was."""
@@ -385,7 +477,8 @@ class _Application:
         old = self.old.scalars[name]
         if name == "scale" or not has_scalar(name, preset) or name not in self.variant.rewrite:
             before, now = (default_scalar(name, preset, sizes) for sizes in (self.old.sizes, self.sizes))
-            return old if before == now else now
+            kept = name == "rope_base" and "rope" in self.variant.becomes and has_scalar(name, preset)
+            return old ** (self.sizes["k"] / self.old.sizes["k"]) if kept else old if before == now else now
         found, place = self._scalar(name, old, known), self.variant.rewrite[name]
         if name in ("eps", "eps_qk") and not self._scope(known).is_nonnegative(found):
             raise error_at(place, f"{name} must not be negative", str(found), "0 or more for all sizes")
@@ -409,8 +502,34 @@ class _Application:
             result[parameter.name] = elaborate(added.entries[parameter.name], known, self._sides(parameter))
         return result
 
-    def _added_head(self, layer: Layer, added: Added) -> Heads:
+    def _added_heads(self, layer: Layer, added: Added) -> list[Heads]:
+        """One more head; or one for each head that there is, a changed copy; or one for each group, which it joins."""
         _check_entries(added.entries, ("group", "head"), "a new head")
+        if added.copy is None and added.group is None:
+            return [self._added_head(layer, added)]
+        if added.group is not None:
+            return [self._joining_head(layer, family, added) for family in layer.heads]
+        copies = (self._heads(layer, family, overrides=added.entries) for family in layer.heads)
+        return [replace(copy, label=f"{copy.label}head{self.step}") for copy in copies]
+
+    def _joining_head(self, layer: Layer, family: Heads, added: Added) -> Heads:
+        if not self.preset["groups"]:
+            raise added.place.error(
+                "a new head can join a group only where queries are grouped",
+                self.preset.name,
+                "every matrix of the head",
+            )
+        for name, entry in added.entries.items():
+            if name in self.parameters and self.parameters[name].scope == "group":
+                raise error_at(entry, "a head that joins a group has its keys and values", name, "W_Q and W_O")
+        shared = {name: w for name, w in family.weights.items() if self.parameters[name].scope == "group"}
+        owner, outer = (layer.label, family.label), (self.old.weights, layer.weights)
+        known = self._scope(self._names(owner, "group", *outer, shared))
+        weights = self._rewritten("group", shared, owner, *outer) | self._given("head", added, known, "the new head")
+        scale = self._scale(known.names, self._plain_scale)
+        return Heads(f"{family.label}head{self.step}", self._ordered(weights), scale, family.path[:-1])
+
+    def _added_head(self, layer: Layer, added: Added) -> Heads:
         known = self._scope(self._names((layer.label,), "layer", self.old.weights, layer.weights))
         weights = self._given("group", added, known, "the new head") | self._given("head", added, known, "the new head")
         scale = self._scale(known.names, self._plain_scale)
@@ -419,8 +538,19 @@ class _Application:
     def _ordered(self, weights: Mapping[str, MatrixExpr]) -> dict[str, MatrixExpr]:
         return {name: weights[name] for name in self.parameters if name in weights}
 
+    def _copied_layer(self, added: Added) -> Layer:
+        """What the layer before it becomes, with some entries of its own; its members are those of that layer."""
+        old, entries, label = self.old.layer, added.entries, self._new_layer
+        weights = self._rewritten("layer", old.weights, (label,), self.old.weights, overrides=entries)
+        heads = tuple(self._heads(old, family, label, entries) for family in old.heads)
+        return Layer(label, weights, heads, old.path, self._experts(old, label, entries))
+
     def _added_layer(self, added: Added) -> Layer:
         _check_entries(added.entries, ("layer", "group", "head", "expert"), "a new layer")
+        if self.variant.forward:
+            raise added.place.error("a new layer and [forward] are two variants", "both in one", "one of them")
+        if added.copy is not None:
+            return self._copied_layer(added)
         label = self._new_layer
         owners = {"layer": (label,), "group": (label, ""), "head": (label, ""), "expert": (label, EXPERTS)}
         own, of_group, of_head, of_expert = (
@@ -497,13 +627,16 @@ class _Application:
                 shared = {name: w for name, w in heads.weights.items() if self.parameters[name].scope == "group"}
                 yield (layer.label, heads.label), "group", (model, layer.weights, shared)
                 yield (layer.label, heads.label), "head", (model, layer.weights, heads.weights)
-            if layer.experts is not None:
-                yield (layer.label, EXPERTS), "expert", (model, layer.weights, layer.experts.weights)
+            if self.preset["experts"]:
+                own = layer.experts.weights if layer.experts is not None else {}
+                yield (layer.label, EXPERTS), "expert", (model, layer.weights, own)
         if self.variant.added_layer is not None:
-            yield (self._new_layer,), "layer", (model,)
-            yield (self._new_layer, ""), "group", (model,)
-            yield (self._new_layer, ""), "head", (model,)
-            yield (self._new_layer, EXPERTS), "expert", (model,)
+            old = self.old.layer.weights if self._copied_heads else {}
+            yield (self._new_layer,), "layer", (model, old)
+            for label, weights in [(h.label, h.weights) for h in self._copied_heads] or [("", {})]:
+                yield (self._new_layer, label), "group", (model, old, weights)
+                yield (self._new_layer, label), "head", (model, old, weights)
+            yield (self._new_layer, EXPERTS), "expert", (model, old)
 
 
 def common(scopes: Collection[str]) -> str:

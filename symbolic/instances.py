@@ -8,15 +8,15 @@ the model gives its scalars under `scalars`, such as {"eps": 1}.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
 
 import numpy as np
-from sympy import S
 
-from .architecture import EXPERTS, HEADS, PARAMETERS, Heads, Layer, levels, parameters
+from .architecture import EXPERTS, FAMILIES, HEADS, PARAMETERS, Experts, Heads, Layer, levels, parameters
+from .bodies import as_data
 from .evaluate import Arithmetic, Array, Values, evaluate, exact
 from .expand import Expansion
 from .terms import CHOSEN, MatrixExpr, Path
@@ -72,6 +72,21 @@ def model_values(model: Nested, families: Sequence[str]) -> Values:
     return Values(own.scalars, own.matrices, {}, layers)
 
 
+def each(family: str, outer: Values, old: Nested, new: Nested) -> Iterator[tuple[Values, Nested, Nested]]:
+    """The members of a family: the values in force there, and its tables of the old model and of new blocks."""
+    for before, after in zip_longest(old.get(family, ()), new.get(family, ()), fillvalue={}):
+        yield outer.with_(level_values(before)).with_(level_values(after)), before, after
+
+
+def merged(first: Nested, second: Nested) -> Nested:
+    """Tables of new blocks put together, member by member."""
+    both = {**first, **second}
+    for family in FAMILIES:
+        if family in first and family in second:
+            both[family] = [merged(*pair) for pair in zip(first[family], second[family], strict=True)]
+    return both
+
+
 def grown(expansion: Expansion, old: Nested, new: Nested, arithmetic: Arithmetic) -> Nested:
     """The variant's rewrite of a model, evaluated on numbers.
 
@@ -90,46 +105,59 @@ class _Growing:
     def model(self, old: Nested, new: Nested) -> Nested:
         values, terms = level_values(old).with_(level_values(new)), self.expansion.new
         own = new.get("layers", [{}] * len(old["layers"]))
-        layers = [self.layer(terms.layer, values, *pair) for pair in zip(old["layers"], own, strict=True)]
+        pairs = list(zip(old["layers"], own, strict=True))
+        layers = [self.layer(terms.layer, values, *pair) for pair in pairs]
         for inserted in terms.inserted:
             added = new["added_layer"]
-            layers.insert(added["position"], self.layer(inserted, values, {}, added))
+            before: tuple[Nested, Nested] = pairs[added["position"] - 1] if inserted.path else ({}, {})
+            layers.insert(added["position"], self.layer(inserted, values, before[0], merged(before[1], added)))
         kept = {name: old[name] for name in ("sizes",) if name in old}
-        scalars = {name: exact(terms.scalars[name], values) for name in old.get("scalars", {})}
-        return {**self.rewritten(terms.weights, values), **kept, "scalars": scalars, "layers": layers}
+        named = {*old.get("scalars", {}), *({"top_k"} & set(terms.scalars))}
+        scalars = {name: exact(terms.scalars[name], values) for name in terms.scalars if name in named}
+        bodies = {"forward": self.bodies(values, *pairs[0])} if terms.layer.bodies else {}
+        return {**self.rewritten(terms.weights, values), **kept, **bodies, "scalars": scalars, "layers": layers}
+
+    def bodies(self, outer: Values, old: Nested, new: Nested) -> Nested:
+        """The bodies of the sublayers that the variant defines anew, as data; their sizes are those of every layer."""
+        own = outer.with_(level_values(old)).with_(level_values(new))
+        return {name: as_data(body, own) for name, body in self.expansion.new.layer.bodies.items()}
 
     def layer(self, terms: Layer, outer: Values, old: Nested, new: Nested) -> Nested:
         own, families = outer.with_(level_values(old)).with_(level_values(new)), levels(self.expansion.old.preset)[1:]
         alone: Nested = {family: [{}] for family in families[1:]}
         members: list[Nested] = []
         for heads in terms.heads:
-            if heads.path == terms.path:
+            depth = len(heads.path) - len(terms.path)
+            if depth == 0:
                 members.append(self.member(heads, families, own, alone, alone))
-            else:
+            elif depth == len(families):
                 members += self.members(heads, families, own, old, new)
-        experts: Nested = {}
-        if terms.experts is not None:
-            family = Heads("", terms.experts.weights, S.One, terms.experts.path)
-            experts = {EXPERTS: self.members(family, (EXPERTS,), own, old, new)}
+            else:  # a head that joins each group
+                for group, (values, _, _) in zip(members, each(families[0], own, old, new), strict=False):
+                    group[HEADS].append(self.owned(heads, "head", values))
+        if families[0] != HEADS and not self.expansion.new.preset["groups"]:
+            members, families = [head for group in members for head in group[HEADS]], families[1:]
+        experts = {EXPERTS: self.experts(terms.experts, own, old, new)} if terms.experts is not None else {}
         return {**self.rewritten(terms.weights, own), families[0]: members, **experts}
+
+    def experts(self, terms: Experts, outer: Values, old: Nested, new: Nested) -> list[Nested]:
+        return [self.rewritten(terms.weights, values) for values, _, _ in each(EXPERTS, outer, old, new)]
 
     def members(self, heads: Heads, families: Path, outer: Values, old: Nested, new: Nested) -> list[Nested]:
         """Every member of the outermost family of some heads."""
-        pairs: Iterable[tuple[Nested, Nested]]
-        pairs = zip_longest(old.get(families[0], ()), new.get(families[0], ()), fillvalue={})
-        values = [
-            (outer.with_(level_values(before)).with_(level_values(after)), before, after) for before, after in pairs
-        ]
-        return [self.member(heads, families, *one) for one in values]
+        return [self.member(heads, families, *one) for one in each(families[0], outer, old, new)]
 
     def member(self, heads: Heads, families: Path, values: Values, old: Nested, new: Nested) -> Nested:
-        """One group of heads, or one head, with its score factor where the variant rewrites that."""
+        """One group of heads, or one head."""
         level, *within = families
-        scope, parameter = level.removesuffix("s"), parameters(self.expansion.old.preset)
-        own = self.rewritten({n: term for n, term in heads.weights.items() if parameter[n].scope == scope}, values)
-        if within:
-            return {**own, within[0]: self.members(heads, tuple(within), values, old, new)}
-        if level == HEADS and "scale" in self.expansion.variant.rewrite:
+        own = self.owned(heads, level.removesuffix("s"), values)
+        return {**own, within[0]: self.members(heads, tuple(within), values, old, new)} if within else own
+
+    def owned(self, heads: Heads, scope: str, values: Values) -> Nested:
+        """What a group or a head has, with its score factor where the variant rewrites that."""
+        known = parameters(self.expansion.new.preset)
+        own = self.rewritten({n: term for n, term in heads.weights.items() if known[n].scope == scope}, values)
+        if scope == "head" and "scale" in self.expansion.variant.rewrite:
             own["scale"] = self.arithmetic.number(exact(heads.scale, values))
         return own
 

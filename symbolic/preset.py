@@ -37,6 +37,7 @@ OPTIONS: Mapping[str, tuple[Any, ...]] = {
     "embed_scale": (False, True),
     "logit_scale": (False, True),
     "experts": (False, True),
+    "router": ("renormalised", "plain"),  # whether the weights that are kept are made to sum to 1
 }
 """Each option with its values; the first is the paper's."""
 

@@ -281,12 +281,12 @@ class Softmax(_Node):
     """The softmax of each row: exp(A_ij) / sum_c exp(A_ic)  (m x n -> m x n; equation 4).
 
     With the mask "causal" row i has weights on its first i entries only, and the sum goes over these; with "top" each
-    row keeps its largest weights, as many as the architecture says, made to sum to 1.
+    row keeps its largest weights, as many as the architecture says, made to sum to 1; with "kept" they stay the same.
     """
 
     def __new__(cls, arg: MatrixExpr, mask: str | Str = "none") -> Softmax:
-        if str(mask) not in ("none", "causal", "top"):
-            raise ValueError(f"found the mask {mask}, expected none, causal or top")
+        if str(mask) not in ("none", "causal", "top", "kept"):
+            raise ValueError(f"found the mask {mask}, expected none, causal, top or kept")
         return MatrixExpr.__new__(cls, arg, Str(str(mask)))
 
     @property

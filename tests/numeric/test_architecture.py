@@ -131,7 +131,7 @@ def naive_mixture(X: Any, layer: Tables, model: Tables, a: Architecture) -> Rows
     for i, logits in enumerate(times(X, layer["W_R"])):
         weights = naive_softmax(logits)
         chosen = sorted(range(len(weights)), key=lambda e: weights[e])[-model["top_k"] :]
-        share = sum(weights[e] for e in chosen)
+        share = sum(weights[e] for e in chosen) if a.router == "renormalised" else 1.0
         rows.append([sum(weights[e] / share * outputs[e][i][j] for e in chosen) for j in range(len(X[0]))])
     return rows
 
@@ -188,7 +188,7 @@ def naive_mha(X: Any, layer: Tables, model: Tables, a: Architecture) -> Rows:
 
 def naive_output(model: Tables, a: Architecture) -> Rows:
     W_out = model["W_out"]
-    X = times(model["T"], W_out.T) if a.tied else model["I"].tolist()
+    X = times(model["tokens"], W_out.T) if a.tied else model["I"].tolist()
     X = scaled(model.get("embed_scale", math.sqrt(len(W_out))), X) if a.embed_scale else X
     X = plus(X, model["P"]) if a.positions == "table" else X
     X = naive_norm(X, "in", model, model, a) if a.embedding_norm else X
@@ -246,6 +246,7 @@ NEEDS: Mapping[str, dict[str, Any]] = {
     "rope_layout": {"positions": "rotary"},
     "rope_frequencies": {"positions": "rotary"},
     "rope_part": {"positions": "rotary"},
+    "router": {"experts": True},
 }
 CHOICES = [(option, value) for option, values in VALUES.items() for value in values[1:]]
 
@@ -331,6 +332,24 @@ def test_heads_of_a_group_share_keys_and_values() -> None:
     np.testing.assert_allclose(output(copied, flat), output(tables, a), **CLOSE)
     heads[0][1]["W_K"] = heads[0][1]["W_K"] + 1
     assert abs(output(copied, flat) - output(tables, a)).max() > 1e-3
+
+
+KEPT = {
+    "renormalised": [[0, 2 / 7, 5 / 7], [3 / 7, 0, 4 / 7]],
+    "plain": [[0, 2 / 8, 5 / 8], [3 / 8, 0, 4 / 8]],
+}
+
+
+@pytest.mark.parametrize("kind", VALUES["router"])
+def test_a_router_keeps_the_largest_weights(kind: str) -> None:
+    scores = np.log([[1.0, 2.0, 5.0], [3.0, 1.0, 4.0]])
+    found = architecture.router(scores, 2, described(experts=True, router=kind))
+    np.testing.assert_allclose(found, KEPT[kind], **CLOSE)
+
+
+def test_the_first_of_equal_weights_are_kept() -> None:
+    found = architecture.router(np.zeros((1, 4)), 2, described(experts=True, router="plain"))
+    assert found.tolist() == [[0.25, 0.25, 0, 0]]
 
 
 def test_a_masked_token_has_no_weight_at_all() -> None:
@@ -521,7 +540,7 @@ def test_a_parameter_that_would_not_be_read_is_named(a: Architecture) -> None:
 @pytest.mark.parametrize("a", FULL)
 def test_a_wrong_shape_is_named(a: Architecture) -> None:
     """A row more and a column more is wrong for every array: each of its sizes is fixed by another one, or is 1."""
-    alone = {"W_out", "T", "I", "rope_freqs"}  # what others are measured by: these are named instead
+    alone = {"W_out", "tokens", "I", "rope_freqs"}  # what others are measured by: these are named instead
     for full_name, owner, name in list(places(tables := drawn(a))):
         if isinstance(array := owner[name], np.ndarray):
             owner[name] = np.ones(tuple(size + 1 for size in array.shape))
@@ -619,3 +638,14 @@ def test_an_activation_that_is_not_analytic_is_seen(monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(ACTIVATIONS, "silu", lambda x: x * ACTIVATIONS["sigmoid"](x).real)
     with pytest.raises(AssertionError):
         test_the_complex_step_is_the_slope(described(act="silu"))
+
+
+@pytest.mark.parametrize("kind", VALUES["router"])
+def test_a_router_that_does_not_ask_how_is_seen(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    router, other = architecture.router, next(value for value in VALUES["router"] if value != kind)
+    always = described(experts=True, router=other)
+    monkeypatch.setattr(architecture, "router", lambda scores, top_k, a: router(scores, top_k, always))
+    with pytest.raises(AssertionError):
+        test_a_router_keeps_the_largest_weights(kind)
+    with pytest.raises(AssertionError):
+        test_every_option_computes_what_it_says("router", kind)

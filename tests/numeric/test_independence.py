@@ -8,7 +8,7 @@ import pytest
 import growproof.numeric
 
 MODULES = sorted(Path(next(iter(growproof.numeric.__path__))).glob("*.py"))
-ALLOWED = {"collections", "dataclasses", "fractions", "functools", "math", "ml_dtypes", "numpy", "typing"}
+ALLOWED = {"collections", "dataclasses", "fractions", "functools", "itertools", "math", "ml_dtypes", "numpy", "typing"}
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda path: path.name)

@@ -1,5 +1,6 @@
 """Every rule passes the validation, and every rule broken on purpose fails it."""
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sympy import Integer, sqrt
 
-from growproof.proofs import kernel, validation
+from growproof.proofs import kernel, rules, validation
 from growproof.proofs.kernel import RULES, Context, Equation, KernelError
 from growproof.proofs.rules import split
 from growproof.proofs.samples import SAMPLES
@@ -24,6 +25,7 @@ from growproof.symbolic.terms import (
     Hadamard,
     HeadSum,
     Identity,
+    Kron,
     MatAdd,
     MatMul,
     Member,
@@ -31,6 +33,7 @@ from growproof.symbolic.terms import (
     OneMatrix,
     Rope,
     RowScale,
+    Selection,
     Softmax,
     Stack,
     Transpose,
@@ -42,6 +45,7 @@ from growproof.symbolic.terms import (
     eye,
     free,
     is_scalar,
+    is_selection,
     matrix,
     ones,
     path_of,
@@ -117,7 +121,7 @@ def test_half_a_pair_is_not_cut_off() -> None:
 
 def test_frequencies_fall_by_the_square_of_their_ratio_from_pair_to_pair() -> None:
     """8 columns with ratio 2 have 1, 1/4, 1/16, 1/64; after the first 4 columns come 1/16 and 1/64."""
-    first, second = kernel.cut_table(Frequencies(2, 8), Integer(2)) or ()
+    first, second = rules.cut_table(Frequencies(2, 8), Integer(2)) or ()
     found = [evaluate(part, Values(), validation.NUMBERS).real.tolist() for part in (first, second)]
     assert found == [[[1, 1 / 4]], [[1 / 16, 1 / 64]]]
 
@@ -182,12 +186,12 @@ class Break:
 
     rule: str
     claim: str
-    attribute: str  # of the kernel; empty for the rule itself
+    attribute: str  # of the file that the rule is in; empty for the rule itself
     value: Any
 
     def apply(self, monkeypatch: pytest.MonkeyPatch) -> None:
         if self.attribute:
-            monkeypatch.setattr(kernel, self.attribute, self.value)
+            monkeypatch.setattr(sys.modules[RIGHT[self.rule].__module__], self.attribute, self.value)
         else:
             monkeypatch.setitem(RULES, self.rule, self.value)
 
@@ -337,7 +341,7 @@ set_to("block product", "", by_blocks(lambda row, column: total(*map(product, co
 set_to("block product", "", by_blocks(lambda row, column: product(row[0], column[0])), "takes the first blocks only")
 
 
-CUT, CUT_LIKE = kernel.cut, kernel.cut_like
+CUT, CUT_LIKE = rules.cut, rules.cut_like
 
 
 @broken("block product", "cut")
@@ -520,7 +524,7 @@ def nested_blocks_are_paired_across(context: Any, term: Any, argument: Any) -> A
 
 # rotation of blocks
 
-ROPE, ROTATED, TABLES = "rotation of blocks", RULES["rotation of blocks"], kernel.cut_table
+ROPE, ROTATED, TABLES = "rotation of blocks", RULES["rotation of blocks"], rules.cut_table
 
 
 def geometric(power: Callable[[Any, Any], Any], start: Callable[[Any], Any] = lambda a: a) -> Any:
@@ -722,13 +726,13 @@ def everything_after_a_zero_is_left_out(context: Any, term: Any, argument: Any) 
     return term.args[0] if found else None
 
 
-set_to("zeros", "FIXES_ZERO", kernel.FIXES_ZERO | {"sigmoid"}, "the sigmoid of zero is zero")
-set_to("zeros", "FIXES_ZERO", kernel.FIXES_ZERO | {"cos"}, "the cosine of zero is zero")
+set_to("zeros", "FIXES_ZERO", rules.FIXES_ZERO | {"sigmoid"}, "the sigmoid of zero is zero")
+set_to("zeros", "FIXES_ZERO", rules.FIXES_ZERO | {"cos"}, "the cosine of zero is zero")
 
 
 @broken("zeros")
 def one_zero_block_is_enough(context: Any, term: Any, argument: Any) -> Any:
-    known = isinstance(term, (Transpose, BlockMatrix, Diag, HeadSum)) or getattr(term, "name", "") in kernel.FIXES_ZERO
+    known = isinstance(term, (Transpose, BlockMatrix, Diag, HeadSum)) or getattr(term, "name", "") in rules.FIXES_ZERO
     return zero(*term.shape) if known and any(isinstance(part, ZeroMatrix) for part in children(term)) else None
 
 
@@ -766,6 +770,36 @@ def every_transpose_of_a_square_is_itself(context: Any, term: Any, argument: Any
     return term.arg if isinstance(term, Transpose) and term.rows == term.cols else None
 
 
+def square_ones_too(term: Any) -> bool:
+    return isinstance(term, Identity) or (isinstance(term, OneMatrix) and term.rows == term.cols)
+
+
+set_to("identity", "is_identity", square_ones_too, "a square of ones is neutral")
+
+
+@broken("product with zero")
+def a_kronecker_product_with_a_block_of_zeros_is_zero(context: Any, term: Any, argument: Any) -> Any:
+    parts = [inner for part in children(term) for inner in children(part)] if isinstance(term, Kron) else ()
+    found = any(isinstance(part, ZeroMatrix) for part in parts)
+    return zero(*term.shape) if found else RIGHT["product with zero"](context, term, argument)
+
+
+@broken("product with zero")
+def a_kronecker_product_with_zero_is_its_other_factor_with_zeros(context: Any, term: Any, argument: Any) -> Any:
+    if not isinstance(term, Kron) or not isinstance(children(term)[1], ZeroMatrix):
+        return RIGHT["product with zero"](context, term, argument)
+    A, B = children(term)
+    return Kron(A, ones(*B.shape))
+
+
+@broken("scalar out")
+def one_of_two_scalars_in_a_kronecker_product_is_lost(context: Any, term: Any, argument: Any) -> Any:
+    if not isinstance(term, Kron):
+        return RIGHT["scalar out"](context, term, argument)
+    (a, A), (b, B) = map(split, children(term))
+    return product(a, Kron(A, B)) if a * b != 1 else None
+
+
 @broken("scalars")
 def scalars_are_added(context: Any, term: Any, argument: Any) -> Any:
     if not isinstance(term, MatMul):
@@ -784,7 +818,7 @@ def the_sign_is_lost(context: Any, term: Any, argument: Any) -> Any:
 
 set_to("scalars", "simplified", lambda scalar: scalar.as_numer_denom()[0], "the denominator is lost")
 set_to("scalar out", "POSITIVELY_HOMOGENEOUS", frozenset({"relu", "tanh"}), "tanh is taken to be homogeneous")
-set_to("scalar out", "POSITIVELY_HOMOGENEOUS", kernel.FIXES_ZERO, "gelu and silu are taken to be homogeneous")
+set_to("scalar out", "POSITIVELY_HOMOGENEOUS", rules.FIXES_ZERO, "gelu and silu are taken to be homogeneous")
 
 
 @broken("scalar out")
@@ -946,7 +980,7 @@ def rescaled(scale: Callable[[Any], Any], eps: Callable[[Any, Any], Any]) -> Any
         if not isinstance(G, MatMul):
             return None
         m = G.args[0].cols
-        ratio = kernel.simplified(term.n / (a * m))
+        ratio = rules.simplified(term.n / (a * m))
         result = product(scale(ratio), RowScale(G, m, eps(term.eps, ratio)))
         return None if result == term else result
 
@@ -962,29 +996,65 @@ set_to("rescale the norm", "", rescaled(lambda ratio: 1 / sqrt(ratio), times), "
 set_to("rescale the norm", "", rescaled(sqrt, lambda eps, ratio: eps), "epsilon stays")
 set_to("rescale the norm", "", rescaled(sqrt, lambda eps, ratio: eps / ratio), "epsilon is scaled the other way")
 
+
+def rescaled_sum(others: Callable[[Any, Any], Any]) -> Any:
+    """D_n(a G + ..., eps) by its first term's number a, with what becomes of each of the others."""
+
+    def rule(context: Any, term: Any, argument: Any) -> Any:
+        if not isinstance(term, RowScale) or not isinstance(term.arg, MatAdd):
+            return None
+        (a, G), *_ = map(split, term.arg.args)
+        if not a.is_positive:
+            return None
+        m = G.args[0].cols
+        ratio = rules.simplified(term.n / (a * m))
+        arg = total(G, *(others(a, part) for part in term.arg.args[1:]))
+        return product(sqrt(ratio), RowScale(arg, m, term.eps * ratio))
+
+    return rule
+
+
+set_to("rescale the norm", "", rescaled_sum(lambda a, part: part), "the other summands keep what the first loses")
+set_to("rescale the norm", "", rescaled_sum(lambda a, part: split(part)[1]), "each summand loses a number of its own")
+
+
+@broken("rescale the norm", "scaled")
+def the_summands_are_multiplied(a: Any, term: Any) -> Any:
+    return SCALED(1 / a, term)
+
+
+@broken("rescale the norm")
+def what_may_be_zero_or_negative_leaves_the_norm(context: Any, term: Any, argument: Any) -> Any:
+    a, G = split(term.arg) if isinstance(term, RowScale) else (1, None)
+    if not isinstance(G, MatMul) or not a.free_symbols or a.is_positive:
+        return None
+    ratio = term.n / (abs(a) * G.args[0].cols)
+    return product(sqrt(ratio), RowScale(G, G.args[0].cols, term.eps * ratio))
+
+
+SCALED = rules.scaled
+
 # first order
 
-set_to("first order", "SLOPE_AT_ZERO", {**kernel.SLOPE_AT_ZERO, "gelu": 1}, "the slope of gelu is 1")
-set_to("first order", "SLOPE_AT_ZERO", {**kernel.SLOPE_AT_ZERO, "relu": 1}, "the slope of relu is 1")
+set_to("first order", "SLOPE_AT_ZERO", {**rules.SLOPE_AT_ZERO, "gelu": 1}, "the slope of gelu is 1")
+set_to("first order", "SLOPE_AT_ZERO", {**rules.SLOPE_AT_ZERO, "relu": 1}, "the slope of relu is 1")
 set_to("first order", "order", lambda term: 2 * ORDER(term), "t A is zero")
 
 
 @broken("first order")
 def a_function_with_a_value_at_zero_loses_it(context: Any, term: Any, argument: Any) -> Any:
-    slopes = {**kernel.SLOPE_AT_ZERO, "sigmoid": sqrt(1) / 4}
+    slopes = {**rules.SLOPE_AT_ZERO, "sigmoid": sqrt(1) / 4}
     found = isinstance(term, Act) and term.name in slopes and ORDER(term.arg) > 0
     return product(slopes[term.name], term.arg) if found else RIGHT["first order"](context, term, argument)
 
 
 @broken("first order")
 def every_function_is_its_slope(context: Any, term: Any, argument: Any) -> Any:
-    found = isinstance(term, Act) and term.name in kernel.SLOPE_AT_ZERO
-    return (
-        product(kernel.SLOPE_AT_ZERO[term.name], term.arg) if found else RIGHT["first order"](context, term, argument)
-    )
+    found = isinstance(term, Act) and term.name in rules.SLOPE_AT_ZERO
+    return product(rules.SLOPE_AT_ZERO[term.name], term.arg) if found else RIGHT["first order"](context, term, argument)
 
 
-ORDER = kernel.order
+ORDER = rules.order
 
 
 # transposes
@@ -1021,6 +1091,287 @@ def the_last_summand_is_dropped(context: Any, term: Any, argument: Any) -> Any:
     if not isinstance(term, Transpose) or not isinstance(term.arg, MatAdd):
         return None
     return total(*map(transposed, term.arg.args[:-1]))
+
+
+@broken("transpose of a product")
+def a_kronecker_product_is_turned_around(context: Any, term: Any, argument: Any) -> Any:
+    if not isinstance(term, Transpose) or not isinstance(term.arg, Kron):
+        return None
+    A, B = children(term.arg)
+    return Kron(transposed(B), transposed(A))
+
+
+# order of a sum
+
+
+def reordered(made: Callable[[Any], Any]) -> Any:
+    """A sum whose terms, in order, are made into something."""
+
+    def rule(context: Any, term: Any, argument: Any) -> Any:
+        found = RIGHT["order of a sum"](context, term, argument)
+        return None if found is None else made(found.args)
+
+    return rule
+
+
+ORDERED = "order of a sum"
+set_to(ORDERED, "", reordered(lambda parts: total(*dict.fromkeys(parts))), "a term that comes twice is kept once")
+set_to(ORDERED, "", reordered(lambda parts: total(*(split(part)[1] for part in parts))), "the terms lose their numbers")
+
+
+@broken(ORDERED)
+def factors_are_ordered_too(context: Any, term: Any, argument: Any) -> Any:
+    return product(*sorted(term.args, key=str)) if isinstance(term, MatMul) else None
+
+
+# Kronecker products
+
+
+def of_krons(made: Callable[..., Any]) -> Any:
+    """(A (x) B)(C (x) D) made into something else."""
+
+    def rule(context: Any, term: Any, argument: Any) -> Any:
+        if not isinstance(term, MatMul) or not all(isinstance(part, Kron) for part in term.args):
+            return None
+        return made(*(factor for part in term.args for factor in children(part)))
+
+    return rule
+
+
+def paired_by_size(A: Any, B: Any, C: Any, D: Any) -> Any:
+    return Kron(product(A, C), product(B, D)) if A.cols == C.rows else Kron(product(A, D), product(B, C))
+
+
+KRON, KRON_FACTORS = "Kronecker product", "Kronecker factors"
+set_to(
+    KRON, "", of_krons(lambda A, B, C, D: Kron(product(A, D), product(B, C))), "the factors are multiplied crosswise"
+)
+set_to(KRON, "", of_krons(lambda A, B, C, D: Kron(product(C, A), product(D, B))), "the factors come in the wrong order")
+set_to(KRON, "", of_krons(paired_by_size), "the factors are paired by their size")
+set_to(KRON, "", of_krons(lambda A, B, C, D: Kron(product(B, D), product(A, C))), "the two factors change places")
+set_to(KRON, "ones", lambda m, n: product(1 / n, ones(m, n)), "ones are averaged")
+
+
+@broken(KRON_FACTORS)
+def a_row_of_numbers_comes_after_the_identity(context: Any, term: Any, argument: Any) -> Any:
+    A, B = children(term) if isinstance(term, Kron) else (None, None)
+    return product(B, Kron(eye(B.cols), A)) if A is not None and A.rows == 1 else None
+
+
+@broken(KRON_FACTORS)
+def a_column_of_numbers_comes_after_the_identity(context: Any, term: Any, argument: Any) -> Any:
+    A, B = children(term) if isinstance(term, Kron) else (None, None)
+    return product(Kron(eye(B.rows), A), B) if A is not None and A.cols == 1 else None
+
+
+@broken(KRON_FACTORS)
+def a_factor_and_the_identity_change_places(context: Any, term: Any, argument: Any) -> Any:
+    A, B = children(term) if isinstance(term, Kron) else (None, None)
+    return Kron(B, A) if isinstance(A, Identity) and A != B else None
+
+
+@broken(KRON_FACTORS)
+def ones_are_taken_for_the_identity(context: Any, term: Any, argument: Any) -> Any:
+    A, B = children(term) if isinstance(term, Kron) else (None, None)
+    return Kron(eye(A.rows), B) if isinstance(A, OneMatrix) and A.rows == A.cols else None
+
+
+set_to(KRON_FACTORS, "is_identity", lambda term: term.shape == (1, 1), "a single number is dropped")
+
+# selections
+
+ENDS_IN = rules.ends_with
+
+
+def any_ones(term: Any) -> bool:
+    return isinstance(term, OneMatrix) or is_selection(term)
+
+
+def any_blocks(term: Any) -> bool:
+    return is_selection(term) or (isinstance(term, BlockMatrix) and all(map(is_selection, children(term))))
+
+
+def blocks_of_zeros(term: Any) -> bool:
+    parts = children(term) if isinstance(term, BlockMatrix) and len(block_rows(term)) == 1 else ()
+    return is_selection(term) or (bool(parts) and all(isinstance(p, ZeroMatrix) or is_selection(p) for p in parts))
+
+
+def multiples(term: Any) -> bool:
+    parts = children(term) if isinstance(term, BlockMatrix) and len(block_rows(term)) == 1 else ()
+    return is_selection(term) or (bool(parts) and all(is_selection(split(part)[1]) for part in parts))
+
+
+def first_factor(term: Any) -> bool:
+    return is_selection(children(term)[0] if isinstance(term, Kron) else term)
+
+
+def either_way(term: Any) -> bool:
+    return is_selection(term.arg if isinstance(term, Transpose) else term)
+
+
+SELECTION, SUMS = "selection", "sums of ones"
+for which in (SELECTION, SUMS):
+    set_to(which, "is_selection", any_ones, "a matrix of ones is a selection")
+    set_to(which, "is_selection", any_blocks, "blocks of selections on top of each other are a selection")
+    set_to(which, "is_selection", blocks_of_zeros, "a block of zeros is a selection")
+    set_to(which, "is_selection", either_way, "the transpose of a selection is a selection")
+    set_to(which, "is_selection", lambda term: not is_scalar(term), "every matrix is a selection")
+    set_to(which, "flipped", lambda term: term, "a selection need not be transposed to select rows")
+set_to(SELECTION, "is_selection", multiples, "a multiple of a selection is a selection")
+set_to(SELECTION, "is_selection", first_factor, "one factor of a Kronecker product is enough")
+
+
+@broken(SELECTION, "ends_with")
+def what_the_parts_end_in_is_not_compared(term: Any, last: Any) -> Any:
+    return total(*(product(*part.args[:-1]) for part in term.args)) if isinstance(term, MatAdd) else ends_in_any(term)
+
+
+def ends_in_any(term: Any) -> Any:
+    return product(*term.args[:-1]) if isinstance(term, MatMul) and not is_scalar(term.args[-2]) else None
+
+
+@broken(SELECTION, "ends_with")
+def what_does_not_end_in_the_selection_is_dropped(term: Any, last: Any) -> Any:
+    kept = [part for part in rules.terms_of(term) if ENDS_IN(part, last) is not None]
+    return ENDS_IN(total(*kept), last) if kept else None
+
+
+@broken(SELECTION)
+def a_softmax_of_selected_columns_is_selected(context: Any, term: Any, argument: Any) -> Any:
+    if not isinstance(term, Softmax) or not isinstance(term.arg, MatMul) or not is_selection(term.arg.args[-1]):
+        return RIGHT[SELECTION](context, term, argument)
+    *first, last = term.arg.args
+    return product(Softmax(product(*first), term.mask), last)
+
+
+@broken(SELECTION)
+def the_function_is_lost(context: Any, term: Any, argument: Any) -> Any:
+    found = RIGHT[SELECTION](context, term, argument)
+    return term.arg if found is not None and isinstance(term, Act) else found
+
+
+# sums of ones
+
+
+def factors_of(term: Any) -> tuple[Any, Any]:
+    two = isinstance(term, MatMul) and len(term.args) == 2 and not is_scalar(term.args[0])
+    return term.args if two else (None, None)
+
+
+@broken(SUMS)
+def ones_times_ones_are_ones(context: Any, term: Any, argument: Any) -> Any:
+    both = all(isinstance(part, OneMatrix) for part in factors_of(term))
+    return ones(*term.shape) if both else RIGHT[SUMS](context, term, argument)
+
+
+@broken(SUMS)
+def ones_times_ones_count_the_rows(context: Any, term: Any, argument: Any) -> Any:
+    both = all(isinstance(part, OneMatrix) for part in factors_of(term))
+    return product(term.rows, ones(*term.shape)) if both else RIGHT[SUMS](context, term, argument)
+
+
+@broken(SUMS)
+def the_columns_of_a_softmax_sum_to_one(context: Any, term: Any, argument: Any) -> Any:
+    first, last = factors_of(term)
+    found = isinstance(first, OneMatrix) and isinstance(last, Softmax)
+    return ones(*term.shape) if found else RIGHT[SUMS](context, term, argument)
+
+
+@broken(SUMS, "ends_with")
+def another_selection_selects_the_same_gains(term: Any, last: Any) -> Any:
+    return ends_in_any(term)
+
+
+@broken(SUMS)
+def a_gain_is_moved_without_being_selected(context: Any, term: Any, argument: Any) -> Any:
+    first, last = factors_of(term)
+    moved = isinstance(first, Selection) and isinstance(last, Diag) and first.rows == first.cols
+    return product(last, first) if moved else RIGHT[SUMS](context, term, argument)
+
+
+set_to(SUMS, "weighs", lambda term: isinstance(term, (Softmax, Act)), "the values of a function sum to 1")
+set_to(SUMS, "weighs", lambda term: isinstance(term, Softmax), "what is kept of a softmax sums to 1")
+
+# softmax
+
+
+def shifted_by(is_shift: Callable[[Any], bool]) -> Any:
+    """A softmax without some of the summands in it."""
+
+    def rule(context: Any, term: Any, argument: Any) -> Any:
+        if not isinstance(term, Softmax) or not isinstance(term.arg, MatAdd):
+            return None
+        kept = [part for part in term.arg.args if not is_shift(part)]
+        return Softmax(total(*kept), term.mask) if 0 < len(kept) < len(term.arg.args) else None
+
+    return rule
+
+
+def starts_in_ones(part: Any) -> bool:
+    return isinstance(part, MatMul) and isinstance(part.args[0], OneMatrix)
+
+
+def has_ones(part: Any) -> bool:
+    return isinstance(part, MatMul) and any(isinstance(factor, OneMatrix) for factor in part.args)
+
+
+SHIFT, EXPERTS = "shift of a softmax", "weights of the experts"
+set_to(SHIFT, "", shifted_by(starts_in_ones), "a row that is added to each row shifts nothing")
+set_to(SHIFT, "", shifted_by(has_ones), "ones anywhere in a product make a shift")
+set_to(SHIFT, "", shifted_by(lambda part: isinstance(part, MatMul)), "every product is a shift")
+
+
+@broken(SHIFT)
+def the_mask_is_lost(context: Any, term: Any, argument: Any) -> Any:
+    found = RIGHT[SHIFT](context, term, argument)
+    return None if found is None else Softmax(found.arg)
+
+
+@broken(SHIFT)
+def a_shift_goes_by_any_function(context: Any, term: Any, argument: Any) -> Any:
+    found = RIGHT[SHIFT](context, Softmax(term.arg), argument) if isinstance(term, (Act, Norm)) else None
+    return found if found is None else rebuild(term, [found.arg, *children(term)[1:]])
+
+
+# weights of the experts
+
+set_to(EXPERTS, "weighs", lambda term: isinstance(term, Softmax), "what is kept of a softmax is all of it")
+set_to(EXPERTS, "weighs", lambda term: not is_scalar(term), "every function weighs")
+set_to(EXPERTS, "free", lambda term, family: False, "the experts may have scores of their own")
+set_to(EXPERTS, "path_of", lambda symbol: ("heads",), "every column picks a head")
+set_to(EXPERTS, "path_of", lambda symbol: path_of(symbol)[:1], "the outermost family counts")
+set_to(EXPERTS, "CHOSEN", "w", "any column picks a member")
+
+
+@broken(EXPERTS)
+def one_expert_has_all_the_weight(context: Any, term: Any, argument: Any) -> Any:
+    inside = RIGHT[EXPERTS](context, HeadSum(term, "heads"), argument) if isinstance(term, Diag) else None
+    return inside or RIGHT[EXPERTS](context, term, argument)
+
+
+@broken(EXPERTS)
+def each_expert_counts_fully(context: Any, term: Any, argument: Any) -> Any:
+    found = RIGHT[EXPERTS](context, term, argument)
+    return None if found is None else HeadSum(found, term.family)
+
+
+# idempotent function
+
+IDEMPOTENT = "idempotent function"
+set_to(IDEMPOTENT, "IDEMPOTENT", rules.FIXES_ZERO, "every function that fixes zero is idempotent")
+set_to(IDEMPOTENT, "IDEMPOTENT", frozenset({"relu", "cos"}), "the cosine is idempotent")
+
+
+@broken(IDEMPOTENT)
+def relu_of_every_function_is_that_function(context: Any, term: Any, argument: Any) -> Any:
+    twice = isinstance(term, Act) and isinstance(term.arg, Act)
+    return term.arg if twice and term.name == "relu" else None
+
+
+@broken(IDEMPOTENT)
+def every_function_of_relu_is_relu(context: Any, term: Any, argument: Any) -> Any:
+    twice = isinstance(term, Act) and isinstance(term.arg, Act)
+    return term.arg if twice and term.arg.name == "relu" else None
 
 
 # heads
@@ -1081,7 +1432,7 @@ def only_a_bare_matrix_of_the_heads_differs(context: Any, term: Any, argument: A
     return None if term.family in path_of(last) else product(HeadSum(product(*first), term.family), last)
 
 
-FREE = kernel.free
+FREE = rules.free
 
 
 @broken("common factor of heads", "free")
@@ -1173,6 +1524,14 @@ def the_layer_may_end_in_another_map(term: Any, C: Any) -> Any:
     return product(*term.args[:-1]) if C and isinstance(term, MatMul) else ENDS_WITH(term, C)
 
 
+@broken("induction over layers", "ends_with")
+def one_summand_that_ends_in_the_map_is_enough(term: Any, C: Any) -> Any:
+    if not C or not isinstance(term, MatAdd):
+        return ENDS_WITH(term, C)
+    parts = [part for part in term.args if ENDS_WITH(part, C) is not None]
+    return ENDS_WITH(total(*parts), C) if parts else None
+
+
 @broken("induction over layers")
 def inserted_layers_are_dropped(context: Context, term: Any, argument: Any) -> Any:
     if not isinstance(term, Stack):
@@ -1247,7 +1606,12 @@ def test_every_rule_is_broken_at_least_twice(rule: str) -> None:
     assert len([wrong for wrong in BREAKS if wrong.rule == rule]) >= 2
 
 
-@pytest.mark.parametrize("wrong", [w for w in BREAKS if w.rule != "first order"], ids=named)
+UNKNOWN_TO_Z3 = ("what is kept of a softmax sums to 1", "what is kept of a softmax is all of it")
+
+
+@pytest.mark.parametrize(
+    "wrong", [w for w in BREAKS if w.rule != "first order" and w.claim not in UNKNOWN_TO_Z3], ids=named
+)
 def test_z3_alone_finds_a_broken_rule(wrong: Break, monkeypatch: pytest.MonkeyPatch) -> None:
     wrong.apply(monkeypatch)
     assert any(seen.outcome == "wrong" for seen in by_z3(wrong.rule, 0))

@@ -301,7 +301,7 @@ def llama_views(model: Any, tokens: Tensor) -> Tables:
     stack = model.model
     embedding = stack.embed_tokens.weight
     tied = model.config.tie_word_embeddings
-    table = {"T": Tokens(tokens, embedding)} if tied else {"I": Rows(embedding, tokens)}
+    table = {"tokens": Tokens(tokens, embedding)} if tied else {"I": Rows(embedding, tokens)}
     table |= {"W_out": model.lm_head.weight.T, **normed(stack.norm, "out")}
     table |= {"eps": Attribute(llama_norms(model), norm_attribute(stack.norm)), "rope_base": Base(stack.rotary_emb)}
     if hasattr(stack.layers[0].self_attn, "q_norm"):
@@ -373,7 +373,7 @@ def llama_family(options: Mapping[str, Any], model: type[Any], config: type[Any]
 def gpt2_views(model: Any, tokens: Tensor) -> Tables:
     stack, norms = model.transformer, [module for module in model.modules() if isinstance(module, nn.LayerNorm)]
     return {
-        "T": Tokens(tokens, stack.wte.weight),
+        "tokens": Tokens(tokens, stack.wte.weight),
         "P": stack.wpe.weight[: len(tokens)],
         "W_out": model.lm_head.weight.T,
         **normed(stack.ln_f, "out"),
@@ -395,7 +395,7 @@ def opt_views(model: Any, tokens: Tensor) -> Tables:
     stack, norms = model.model.decoder, [module for module in model.modules() if isinstance(module, nn.LayerNorm)]
     offset = stack.embed_positions.offset
     return {
-        "T": Tokens(tokens, stack.embed_tokens.weight),
+        "tokens": Tokens(tokens, stack.embed_tokens.weight),
         "P": stack.embed_positions.weight[offset : offset + len(tokens)],
         "W_out": model.lm_head.weight.T,
         **normed(stack.final_layer_norm, "out"),
