@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from ..symbolic.architecture import FOLLOWING, PRESETS, Preset, Transformer, paper_model
 from ..symbolic.errors import VariantError
 from ..symbolic.expand import Expansion, expand
-from ..symbolic.syntax import nearest
+from ..symbolic.notation import text
+from ..symbolic.syntax import nearest, parse
 from ..symbolic.terms import Expr
 from ..symbolic.variant import Variant
 from .admissible import sizes_exist, solution
 from .counterexample import Counterexample, find
 from .goals import Growth, Proved, growth, prove_growth
 from .kernel import Composition, Equation, Theorem, compose
+from .unknowns import filled, solutions, unknowns
 
 Verdict = Literal["proved", "refuted", "undecided"]
 DIRECT_LIMIT = 8  # longer chains are proved by transitivity only
@@ -53,6 +55,8 @@ class Answer:
     composition: Composition | None
     counterexample: Counterexample | None
     steps: tuple[Expansion, ...]  # the chain, each variant applied to what the ones before it made
+    given: tuple[Variant, ...] = ()  # as they were given, with unknown scalars
+    solved: Mapping[str, Expr] = field(default_factory=dict)  # the unknown scalars
 
     @property
     def claims(self) -> tuple[Claim, ...]:
@@ -63,18 +67,27 @@ class Answer:
     @property
     def open_goals(self) -> tuple[Proved, ...]:
         """The goals that were not proved: of the chain as a whole if that was tried, else of its parts."""
-        claims = [self.direct] if self.direct is not None else list(self.parts)
-        return tuple(goal for claim in claims for goal in claim.goals if goal.theorem is None)
+        return open_goals([self.direct] if self.direct is not None else self.parts)
 
     @property
     def residual(self) -> tuple[tuple[Expr, Expr], ...]:
-        """The equations that remain: what computing made of both sides of the open goals.
+        """The equations that remain: what computing made of both sides of the open goals."""
+        return residual(self.open_goals)
 
-        A goal whose lemma is open, or that is put together from open parts, says nothing new.
-        """
-        names = {goal.goal.name for goal in self.open_goals}
-        first = [goal.derivation.residual for goal in self.open_goals if not names & set(goal.goal.uses)]
-        return tuple(dict.fromkeys(ends for ends in first if ends is not None))
+
+def open_goals(claims: Iterable[Claim]) -> tuple[Proved, ...]:
+    """The goals of some claims that were not proved."""
+    return tuple(goal for claim in claims for goal in claim.goals if goal.theorem is None)
+
+
+def residual(goals: Sequence[Proved]) -> tuple[tuple[Expr, Expr], ...]:
+    """What computing made of both sides of open goals.
+
+    A goal whose lemma is open, or that is put together from open parts, says nothing new.
+    """
+    names = {goal.goal.name for goal in goals}
+    first = [goal.derivation.residual for goal in goals if not names & set(goal.goal.uses)]
+    return tuple(dict.fromkeys(ends for ends in first if ends is not None))
 
 
 def check(variants: Sequence[Variant], preset: Preset, seed: int = 0) -> Answer:
@@ -82,7 +95,8 @@ def check(variants: Sequence[Variant], preset: Preset, seed: int = 0) -> Answer:
 
     Raises VariantError for what cannot be used.
     """
-    base = paper_model(preset)
+    base, given = paper_model(preset), tuple(variants)
+    variants, solved = with_solutions(given, base)
     by_text = {variant.sha256: claim_of([variant], base) for variant in reversed(variants)}
     parts = tuple(by_text[variant.sha256] for variant in variants)
     direct = (
@@ -91,10 +105,37 @@ def check(variants: Sequence[Variant], preset: Preset, seed: int = 0) -> Answer:
     steps = chain(variants, base)
     composition = composed(parts, steps)
     if composition is not None or (direct is not None and direct.theorem is not None):
-        return Answer(tuple(variants), preset, "proved", parts, direct, composition, None, steps)
-    found = find([claim.steps[0] for claim in parts], seed)
+        return Answer(variants, preset, "proved", parts, direct, composition, None, steps, given, solved)
+    found = searched(variants, parts, base, seed)
     verdict: Verdict = "refuted" if found is not None else "undecided"
-    return Answer(tuple(variants), preset, verdict, parts, direct, None, found, steps)
+    return Answer(variants, preset, verdict, parts, direct, None, found, steps, given, solved)
+
+
+def searched(
+    variants: Sequence[Variant], parts: Sequence[Claim], base: Transformer, seed: int
+) -> Counterexample | None:
+    """A counterexample to a chain; with unknown scalars in it, one whatever they are, to a single variant only."""
+    if not any(map(unknowns, variants)):
+        return find([claim.steps[0] for claim in parts], seed)
+    from .whatever import find_whatever
+
+    return find_whatever(variants[0], base, seed) if len(variants) == 1 else None
+
+
+def with_solutions(variants: Sequence[Variant], base: Transformer) -> tuple[tuple[Variant, ...], dict[str, Expr]]:
+    """The variants with their unknown scalars solved for, each by itself, where a solution is found and proved."""
+    found: list[Variant] = []
+    solved: dict[str, Expr] = {}
+    for variant in variants:
+        names = unknowns(variant)
+        equations = residual(open_goals([claim_of([variant], base)])) if names else ()
+        for values in solutions(names, equations) if names else ():
+            tried = filled(variant, {name: parse(text(value)) for name, value in values.items()})
+            if claim_of([tried], base).theorem is not None:
+                variant, solved = tried, {**solved, **values}
+                break
+        found.append(variant)
+    return tuple(found), solved
 
 
 def copies_a_new_layer(variants: Sequence[Variant]) -> bool:

@@ -96,6 +96,10 @@ def unknown(name: str) -> Symbol:
     return Symbol(f"?{name}", real=True)
 
 
+def is_unknown(symbol: Symbol) -> bool:
+    return symbol.name.startswith("?")
+
+
 def elaborate(expression: Expression, scope: Scope, shape: Shape | None) -> Expr:
     """The term of an expression; `shape` (rows, columns) is what the place asks for, None for a scalar.
 

@@ -28,7 +28,7 @@ from .architecture import (
     side,
 )
 from .becoming import becomes
-from .elaborate import Scope, elaborate, shape_of
+from .elaborate import Scope, elaborate, is_unknown, shape_of
 from .errors import VariantError
 from .notation import instance
 from .preset import UNMODELLED
@@ -480,6 +480,8 @@ class _Application:
             kept = name == "rope_base" and "rope" in self.variant.becomes and has_scalar(name, preset)
             return old ** (self.sizes["k"] / self.old.sizes["k"]) if kept else old if before == now else now
         found, place = self._scalar(name, old, known), self.variant.rewrite[name]
+        if any(is_unknown(symbol) for symbol in found.free_symbols):  # its sign is looked at once it is solved for
+            return found
         if name in ("eps", "eps_qk") and not self._scope(known).is_nonnegative(found):
             raise error_at(place, f"{name} must not be negative", str(found), "0 or more for all sizes")
         if name == "rope_base" and not self._scope(known).is_positive(found):

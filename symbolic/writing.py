@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from .architecture import has_scalar, parameters
@@ -43,10 +43,42 @@ def fitted(variant: Variant, *presets: Preset) -> Variant:
 
 def mentioned(variant: Variant) -> set[str]:
     """The new blocks of which something is made."""
-    trees = [*variant.rewrite.values(), *([variant.stream_map] if variant.stream_map is not None else [])]
+    return blocks_in(variant, made_of(variant))
+
+
+def made_of(variant: Variant) -> Iterator[Expression]:
+    """Every tree that says what something is: rewrites, the stream map, new heads and layers, bodies."""
+    yield from variant.rewrite.values()
+    yield from [variant.stream_map] if variant.stream_map is not None else []
     for added in (variant.added_head, variant.added_layer):
-        trees += added.entries.values() if added is not None else ()
-    return blocks_in(variant, trees)
+        yield from added.entries.values() if added is not None else ()
+    yield from variant.forward.values()
+
+
+def trees_of(variant: Variant) -> Iterator[Expression]:
+    """Every tree of matrices: what something is, and both sides of the constraints."""
+    yield from made_of(variant)
+    yield from (side for constraint in variant.constraints for side in (constraint.left, constraint.right))
+
+
+def with_trees(variant: Variant, change: Callable[[Expression], Expression]) -> Variant:
+    """The variant with each of these trees changed; its text is that of before."""
+
+    def all_of(entries: Trees) -> dict[str, Expression]:
+        return {name: change(tree) for name, tree in entries.items()}
+
+    def of(added: Added | None) -> Added | None:
+        return None if added is None else replace(added, entries=all_of(added.entries))
+
+    return replace(
+        variant,
+        rewrite=all_of(variant.rewrite),
+        stream_map=None if variant.stream_map is None else change(variant.stream_map),
+        added_head=of(variant.added_head),
+        added_layer=of(variant.added_layer),
+        forward=all_of(variant.forward),
+        constraints=tuple(replace(c, left=change(c.left), right=change(c.right)) for c in variant.constraints),
+    )
 
 
 def blocks_in(variant: Variant, trees: Iterable[Expression]) -> set[str]:

@@ -89,6 +89,7 @@ def test_a_value_of_an_option_is_one_function(option, value):
 COMPANY: dict[str, dict[str, Any]] = {
     **{option: {"positions": "rotary"} for option in ("rope_layout", "rope_frequencies", "rope_part")},
     "norm_gain": {"qk_norm": True},
+    "router": {"experts": True},
 }
 """What an option needs beside it to mean something."""
 

@@ -229,7 +229,7 @@ def test_the_statement_of_a_proof_speaks_of_the_perturbed_block():
     names = {symbol.name for goal in one.proof for symbol in module.atoms(goal.goal.left)}
     assert "D~M_W_V" in names
     assert not {name for name in names if name.startswith("D~")} - {"D~M_W_V"}
-    assert kernel.FIRST_ORDER in one.proof[-1].goal.left.free_symbols
+    assert rules.FIRST_ORDER in one.proof[-1].goal.left.free_symbols
 
 
 # ---------------------------------------------------------------- relu'(0) = 0, and other conventions
@@ -257,12 +257,12 @@ def test_under_gelu_units_that_give_0_have_a_gradient():
 
 
 def test_another_slope_at_zero_in_the_kernel_is_noticed(fresh):
-    fresh.setitem(kernel.SLOPE_AT_ZERO, "relu", S.Half)
+    fresh.setitem(rules.SLOPE_AT_ZERO, "relu", S.Half)
     assert liveness(claim(MLP, *UNITS)).undecided == ("M_W_l1", "M_b_l1", "M_W_l2")
 
 
 def test_another_slope_at_zero_for_gelu_is_noticed(fresh):
-    fresh.setitem(kernel.SLOPE_AT_ZERO, "gelu", S.Zero)
+    fresh.setitem(rules.SLOPE_AT_ZERO, "gelu", S.Zero)
     assert shown(claim(MLP, *UNITS, preset=GELU), "M_W_l1") is not None
 
 
@@ -276,7 +276,7 @@ def test_a_rule_that_forgets_the_first_order_is_noticed(fresh):
     """t A = 0 would show of every block that it stands still."""
 
     def forgets(context, term, argument):
-        return kernel.zero(*kernel.shape(term)) if kernel.order(term) > 0 else None
+        return rules.zero(*rules.shape(term)) if rules.order(term) > 0 else None
 
     fresh.setitem(kernel.RULES, "first order", forgets)
     assert claimed_dead(MLP, zeros("M_W_l2")) == [(1, "M_W_l2"), (2, "M_W_l1"), (2, "M_b_l1")]

@@ -1223,7 +1223,8 @@ set_to(SELECTION, "is_selection", first_factor, "one factor of a Kronecker produ
 
 @broken(SELECTION, "ends_with")
 def what_the_parts_end_in_is_not_compared(term: Any, last: Any) -> Any:
-    return total(*(product(*part.args[:-1]) for part in term.args)) if isinstance(term, MatAdd) else ends_in_any(term)
+    parts = [ends_in_any(part) for part in rules.terms_of(term)]
+    return total(*parts) if parts and None not in parts else None
 
 
 def ends_in_any(term: Any) -> Any:
@@ -1628,13 +1629,17 @@ SEEN_AT_RANDOM = (
         "only the first of the ones are kept",
         "a block of ones is cut into zeros",
     ),
+    *("the summands are multiplied", "the terms lose their numbers", "the factors are multiplied crosswise"),
+    *("ones are averaged", "a single number is dropped", "every matrix is a selection", "the function is lost"),
+    *("ones times ones count the rows", "the mask is lost", "each expert counts fully"),
+    *("relu of every function is that function", "the experts may have scores of their own"),
 )
 
 
 @pytest.mark.parametrize("wrong", [w for w in BREAKS if w.claim in SEEN_AT_RANDOM], ids=named)
 def test_random_terms_alone_find_a_broken_rule(wrong: Break, monkeypatch: pytest.MonkeyPatch) -> None:
     wrong.apply(monkeypatch)
-    assert any(seen.outcome == "wrong" for seen in on_random_terms([wrong.rule], 0, 200))
+    assert any(seen.outcome == "wrong" for seen in on_random_terms([wrong.rule], 0, 400))
 
 
 def test_the_whole_validation_names_the_broken_rule_and_no_other(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -184,7 +184,7 @@ def difference(said: Variant, made: Preset, seed: int) -> float:
     old = drawn_model(made, PROFILE, entries, RANDOM)
     new = drawn_blocks(step, old, PROFILE, entries, rng)
     assert new is not None, "no blocks found that meet the constraints"
-    return compared(made, old, grown(step, old, new, float_arithmetic())).ratio
+    return compared([step], old, grown(step, old, new, float_arithmetic())).ratio
 
 
 def test_a_causal_mask_is_another_function():
