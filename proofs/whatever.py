@@ -27,10 +27,8 @@ from .unknowns import filled, unknowns
 
 def find_whatever(variant: Variant, base: Transformer, seed: int = 0) -> Counterexample | None:
     """A minimised counterexample for every value of the unknowns, shown with 1 for each; None if none was found."""
-    step, free = (
-        expand(base, filled(variant, dict.fromkeys(unknowns(variant), Number(Fraction(1))))),
-        expand(base, variant),
-    )
+    ones = dict.fromkeys(unknowns(variant), Number(Fraction(1)))
+    step, free = expand(base, filled(variant, ones)), expand(base, variant)
     silent, rng = frozenset(multiplied(variant)), np.random.default_rng(seed)
     for profile in profiles([step]):
         for _ in range(TRIALS):
