@@ -91,8 +91,9 @@ def grows(step: Expansion, sizes: Mapping[str, int]) -> bool:
 
 
 def size_names(step: Expansion) -> frozenset[str]:
-    """The symbols that the grown sizes are written in."""
-    return frozenset(symbol.name for size in step.new.sizes.values() for symbol in size.free_symbols)
+    """The symbols that the grown sizes and those of the new blocks are written in."""
+    sides = [*step.new.sizes.values(), *(side for block in step.blocks for side in block.symbol.shape)]
+    return frozenset(symbol.name for side in sides for symbol in side.free_symbols)
 
 
 def rooted(step: Expansion) -> tuple[Expr, ...]:

@@ -104,6 +104,8 @@ class Context:
     def __post_init__(self) -> None:
         object.__setattr__(self, "hypotheses", tuple(self.hypotheses))
         object.__setattr__(self, "lemmas", genuine(self.lemmas))
+        if self.stream is not None and type(self.stream) is not MatrixSymbol:
+            raise KernelError(f"{self.stream} cannot stand for every matrix of its shape")
         for hypothesis in self.hypotheses:
             sides = hypothesis.left, hypothesis.right
             if not (all(map(well_formed, sides)) and same_shape(*sides)):

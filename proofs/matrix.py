@@ -11,6 +11,7 @@ from ..symbolic.architecture import Preset, paper_model
 from ..symbolic.errors import VariantError
 from ..symbolic.expand import Expansion, expand
 from ..symbolic.preset import UNMODELLED
+from ..symbolic.variant import SIX as SIX
 from ..symbolic.variant import Variant
 from .check import Answer, check
 from .counterexample import Counterexample, find
@@ -20,17 +21,6 @@ from .liveness import liveness
 from .repair import Repair, repair
 
 Verdict = Literal["proved", "refuted", "undecided", "not-applicable"]
-
-
-SIX = (
-    "mlp-expansion",
-    "head-addition",
-    "heads-expansion",
-    "attention-expansion",
-    "hidden-expansion",
-    "layer-addition",
-)
-"""The paper's expansions, in its order."""
 
 
 @dataclass(frozen=True)

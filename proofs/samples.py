@@ -429,7 +429,7 @@ PLAIN: Mapping[str, Sequence[MatrixExpr]] = {
         *(Act(product(A, J), name) for name in ACTIVATIONS),
         Act(product(A, Kron(ones(1, p), eye(n))), "gelu"),
         Act(product(A, row(eye(n), eye(n))), "cos"),
-        Act(product(A, row(J, J_p)), "sigmoid"),
+        Act(product(A, row(eye(n), J)), "sigmoid"),
         Act(product(A, row(eye(n), product(J, selection("J_more", q, 1)))), "sigmoid"),
         Act(product(B, Kron(ones(1, q), selection("J_more", p, n))), "tanh"),
         Act(product(c, ones(1, n)), "sigmoid"),

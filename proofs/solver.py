@@ -133,6 +133,7 @@ def arithmetic(facts: list[z3.BoolRef]) -> Arithmetic:
         functions.inverse_root,
         functions.turn,
         largest=functions.largest,
+        kept=functions.kept,
     )
 
 
@@ -212,6 +213,13 @@ class _Functions:
     def largest(self, weights: Array, count: int) -> Array:
         """What a router keeps of each row: numbers from 0 that sum to 1, the same for the same weights."""
         return np.array([self.routes(list(row)) for row in weights], dtype=object)
+
+    def kept(self, weights: Array, count: int) -> Array:
+        """Each weight or 0, the same for the same row."""
+        found = [[self.value(f"kept{j}", *row) for j in range(len(row))] for row in weights]
+        for route, weight in zip((r for row in found for r, _ in row), weights.flat, strict=True):
+            self.facts.append(z3.Or(route == 0, route == weight))
+        return np.array([[route for route, _ in row] for row in found], dtype=object)
 
     def routes(self, row: list[z3.ArithRef]) -> list[z3.ArithRef]:
         found = [self.value(f"top{j}", *row) for j in range(len(row))]

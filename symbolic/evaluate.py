@@ -61,6 +61,7 @@ class Arithmetic:
     turn: Callable[[Array], tuple[Array, Array]]  # x -> cos(x) and sin(x), entry by entry
     dtype: Any = object
     largest: Callable[[Array, int], Array] = field(default=lambda weights, count: largest(weights, count))  # row by row
+    kept: Callable[[Array, int], Array] = field(default=lambda weights, count: cut(weights, count))
 
 
 def cut(weights: Array, count: int) -> Array:
@@ -122,8 +123,8 @@ def evaluate(term: Expr, values: Values, arithmetic: Arithmetic) -> Array:
         if mask == "none":
             return arithmetic.softmax(scores)
         if mask in ("top", "kept"):
-            weights, kept = arithmetic.softmax(scores), int(values.scalars["top_k"])
-            return arithmetic.largest(weights, kept) if mask == "top" else cut(weights, kept)
+            choose = arithmetic.largest if mask == "top" else arithmetic.kept
+            return choose(arithmetic.softmax(scores), int(values.scalars["top_k"]))
         result = filled(np.zeros(scores.shape))
         for i, row in enumerate(scores):
             result[i, : i + 1] = arithmetic.softmax(row[None, : i + 1])[0]

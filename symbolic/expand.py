@@ -141,7 +141,14 @@ class _Application:
             grown = elaborate(expression, self._scope(known), None)
             known[f"{base}_hat"] = grown
             self._grows_beyond(expression, grown, self.old.sizes[base])
-        return known
+        return known | {name: size(instance(name, self.tag)) for name in self._inner_sizes(known)}
+
+    def _inner_sizes(self, known: Collection[str]) -> Iterator[str]:
+        """The sizes that only new blocks have, such as the rank of a product of two; one that stands alone is none."""
+        elsewhere = {*known, *_HATS, *FIXED, str(self.variant.becomes.get("experts"))}
+        shapes = [side for block in self.variant.new.values() for side in (block.rows, block.columns)]
+        bare = [side.name for side in shapes if isinstance(side, Name) and side.name not in elsewhere]
+        yield from dict.fromkeys(name for name in bare if bare.count(name) > 1)
 
     def _in_order(self) -> Iterator[tuple[str, Expression]]:
         """The sizes that grow, each after those whose grown size it mentions."""

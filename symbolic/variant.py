@@ -50,6 +50,19 @@ KINDS = ("selection", "per model", "per layer", "per head")
 HEAD_OPTIONS = {"copy": ("each",), "group": ("one",)}
 LAYER_OPTIONS = {"copy": ("previous",)}
 
+VERDICTS = ("proved", "refuted", "undecided")
+"""What a file may say to expect."""
+
+SIX = (
+    "mlp-expansion",
+    "head-addition",
+    "heads-expansion",
+    "attention-expansion",
+    "hidden-expansion",
+    "layer-addition",
+)
+"""The paper's expansions, in its order; the rest of the catalogue is the zoo."""
+
 LARGEST_FILE = 100_000
 _CATALOGUE = Path(__file__).with_name("catalogue")
 
@@ -92,6 +105,8 @@ class Variant:
     source: str
     description: str
     architecture: str
+    verdict: str  # what is expected on that architecture, and why; empty where the file does not say
+    reason: str
     grows: Mapping[str, Expression]
     new: Mapping[str, NewBlock]
     rewrite: Mapping[str, Expression]
@@ -288,7 +303,7 @@ def _toml_error(message: str, text: str, file: str) -> VariantError:
 
 # --- the variant ------------------------------------------------------------------------------------------
 
-_TEXTS = ("name", "source", "description", "architecture")
+TEXTS = ("name", "source", "description", "architecture", "verdict", "reason")
 _TABLES = ("grows", "new", "rewrite", "constraints", "stream", "added", "forward", "becomes")
 
 
@@ -300,7 +315,7 @@ def loads(text: str, file: str) -> Variant:
     """
     _check_text(text, file)
     top = _parsed_toml(text, file)
-    top.check_keys(_TEXTS + _TABLES, "key or table in a variant file")
+    top.check_keys(TEXTS + _TABLES, "key or table in a variant file")
     stream, added, becomes = top.table("stream"), top.table("added"), top.table("becomes")
     stream.check_keys(("map",), "key of [stream]")
     added.check_keys(("head", "layer"), "table in [added]")
@@ -310,6 +325,8 @@ def loads(text: str, file: str) -> Variant:
         source=_optional_text(top, "source", ""),
         description=_optional_text(top, "description", ""),
         architecture=_optional_text(top, "architecture", "paper"),
+        verdict=_verdict(top),
+        reason=_optional_text(top, "reason", ""),
         grows=_grows(top.table("grows"), new),
         new=new,
         rewrite=_entries(top.table("rewrite"), PARAMETERS, "parameter"),
@@ -343,6 +360,11 @@ def _name(top: _Table) -> str:
     if not name.strip():
         raise top.value("name").place.error("the variant's name is empty", "nothing", "a name")
     return name
+
+
+def _verdict(top: _Table) -> str:
+    """The verdict that the file expects, and one that there is."""
+    return _option(top, "verdict", VERDICTS) if "verdict" in top.data else ""
 
 
 def _optional_text(top: _Table, key: str, default: str) -> str:

@@ -10,9 +10,10 @@ from dataclasses import replace
 from .architecture import has_scalar, parameters
 from .preset import Preset
 from .syntax import BinaryOp, Blocks, Call, Expression, Negative, Transposed, names, show
-from .variant import Added, NewBlock, Variant
+from .variant import TEXTS, Added, NewBlock, Variant
 
 Trees = Mapping[str, Expression]
+EXPECTED = ("verdict", "reason")  # an empty one says nothing, and is not a verdict
 
 
 def has(preset: Preset, name: str) -> bool:
@@ -100,7 +101,7 @@ def text_of(variant: Variant, marked: Collection[str] = ()) -> str:
     def table(header: str, entries: Mapping[str, object], marked: Collection[str] = ()) -> list[str]:
         return ["", f"[{header}]", *(line(key, value, marked) for key, value in entries.items())] if entries else []
 
-    lines = [line(key, getattr(variant, key)) for key in ("name", "source", "description", "architecture")]
+    lines = [line(key, text) for key in TEXTS if (text := getattr(variant, key)) or key not in EXPECTED]
     lines += table("grows", shown(variant.grows))
     lines += table("new", {name: shape_of(block) for name, block in variant.new.items()})
     lines += table("rewrite", shown(variant.rewrite), marked)
