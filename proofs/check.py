@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -18,6 +18,7 @@ from .goals import Growth, Proved, growth, prove_growth
 from .kernel import Composition, Equation, Theorem, compose
 
 Verdict = Literal["proved", "refuted", "undecided"]
+Search = Callable[[Sequence[Expansion], int], Counterexample | None]
 DIRECT_LIMIT = 8  # longer chains are proved by transitivity only
 
 
@@ -77,8 +78,8 @@ class Answer:
         return tuple(dict.fromkeys(ends for ends in first if ends is not None))
 
 
-def check(variants: Sequence[Variant], preset: Preset, seed: int = 0) -> Answer:
-    """Prove a chain of variants (one is a chain too), or refute it, or say what is open.
+def check(variants: Sequence[Variant], preset: Preset, seed: int = 0, search: Search = find) -> Answer:
+    """Prove a chain of variants (one is a chain too), or refute it with what `search` finds, or say what is open.
 
     Raises VariantError for what cannot be used.
     """
@@ -90,7 +91,9 @@ def check(variants: Sequence[Variant], preset: Preset, seed: int = 0) -> Answer:
     composition = composed(parts, steps)
     if composition is not None or (direct is not None and direct.theorem is not None):
         return Answer(tuple(variants), preset, "proved", parts, direct, composition, None, steps)
-    found = find([claim.steps[0] for claim in parts], seed)
+    for claim in (*parts, *([direct] if direct is not None else [])):
+        refuse_vacuous(claim)
+    found = search([claim.steps[0] for claim in parts], seed)
     verdict: Verdict = "refuted" if found is not None else "undecided"
     return Answer(tuple(variants), preset, verdict, parts, direct, None, found, steps)
 
@@ -141,6 +144,14 @@ def claim_about(variants: Sequence[Variant], steps: Sequence[Expansion]) -> Clai
     new = [block.symbol for step in steps for block in step.blocks]
     admissible = solution(hypotheses, new) is not None and sizes_exist(steps)
     return Claim(tuple(variants), tuple(steps), claim, (), admissible)
+
+
+def refuse_vacuous(claim: Claim) -> None:
+    """Raises VariantError for constraints that contradict each other; only asked where no solution was found."""
+    if not claim.admissible:
+        from .vacuous import refuse_contradiction  # here, because z3 is slow to import and seldom needed
+
+        refuse_contradiction(claim.steps)
 
 
 def refuse_composed_scale(variants: Sequence[Variant]) -> None:
