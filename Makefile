@@ -56,6 +56,6 @@ $(LINT): $(TEST)
 	touch $@
 
 $(EXTRAS): $(TEST)
-	$(PIP) --editable ".[browser,cvc5,transformers]"
+	$(PIP) --editable ".[browser,cvc5,dask,transformers]"
 	PLAYWRIGHT=$(BIN)/playwright sh .ci/find-chromium
 	touch $@

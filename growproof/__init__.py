@@ -1,24 +1,26 @@
 """growproof: proves that a transformer can grow without changing its function.
 
-The four names below are imported on first use, so that ``import growproof`` costs nothing.
+The names below are imported on first use, so that ``import growproof`` costs nothing.
 
 >>> import growproof
 >>> sorted(growproof.__all__)
-['check', 'expand', 'prove', 'report']
+['check', 'expand', 'loads', 'prove', 'report', 'variant']
 """
 
 from importlib import import_module
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["check", "expand", "prove", "report"]
+__all__ = ["check", "expand", "loads", "prove", "report", "variant"]
 
 # Public name -> (module, name in it).
 _HOMES: dict[str, tuple[str, str]] = {
     "check": ("growproof.api", "check"),
     "expand": ("growproof.api", "expand"),
+    "loads": ("growproof.api", "loads"),
     "prove": ("growproof.api", "prove"),
     "report": ("growproof.api", "report"),
+    "variant": ("growproof.api", "variant"),
 }
 
 

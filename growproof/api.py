@@ -1,61 +1,107 @@
-"""The four functions of the front door; each does what the command of its name does."""
+"""The functions of the front door; check, prove, expand and report do what the commands of their names do."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from .proofs.check import Answer, Claim, claim_of, preset_named
+from .building import from_tables, keys_named
+from .objects import names_object, variant_in
 from .proofs.check import check as check_variants
+from .proofs.check import claim_of, preset_named
+from .shown import Answer, Claim, Expansion, Variant, shown
+from .symbolic import variant as files
 from .symbolic.architecture import Preset, paper_model
 from .symbolic.errors import VariantError
-from .symbolic.expand import Expansion
 from .symbolic.expand import expand as expand_variant
-from .symbolic.variant import Variant, load
+
+Given = str | os.PathLike[str] | files.Variant
+"""A variant: itself, the name of one in the catalogue, the path of a file, or `package.module:object`."""
 
 
-def chosen_preset(variants: Sequence[Variant], architecture: str | None) -> Preset:
+def chosen_preset(variants: Sequence[files.Variant], architecture: str | None) -> Preset:
     """The architecture asked for, or the one that all the variants name.  Raises VariantError."""
     named = {variant.architecture for variant in variants}
-    if architecture is None and len(named) > 1:
+    if architecture is None and len(named) != 1:
         raise VariantError(
-            "the variants name different architectures",
-            found=", ".join(sorted(named)),
-            expected="--architecture",
+            "the variants name different architectures" if named else "there is no variant to look at",
+            found=", ".join(sorted(named)) or "nothing",
+            expected="--architecture" if named else "one or more variants",
         )
     return preset_named(architecture if architecture is not None else named.pop())
 
 
-def check(*variants: str, architecture: str | None = None, seed: int = 0) -> Answer:
+def loaded(given: Given) -> files.Variant:
+    """The variant that is given.  Raises VariantError for one that cannot be used."""
+    if isinstance(given, files.Variant):
+        return given
+    named = os.fspath(given)
+    return variant_in(named) if names_object(named) else files.load(named)
+
+
+def check(*variants: Given, architecture: str | None = None, seed: int = 0) -> Answer:
     """Prove or refute a variant, or the composition of several in that order.
 
-    A variant is a catalogue name or the path of a .toml file.  Raises VariantError for one that cannot be used.
+    Raises VariantError for one that cannot be used.
 
     >>> check("mlp-expansion").verdict
     'proved'
     """
-    loaded = [load(variant) for variant in variants]
-    return check_variants(loaded, chosen_preset(loaded, architecture), seed)
+    chain = [loaded(given) for given in variants]
+    with keys_named(chain):
+        return shown(Answer, check_variants(chain, chosen_preset(chain, architecture), seed), seed=seed)
 
 
-def prove(*variants: str, architecture: str | None = None) -> Claim:
+def prove(*variants: Given, architecture: str | None = None) -> Claim:
     """The claim of a variant or chain with its goals and derivations; its `theorem` is None if a goal is open.
 
     >>> prove("attention-expansion").theorem is not None
     True
     """
-    loaded = [load(variant) for variant in variants]
-    return claim_of(loaded, paper_model(chosen_preset(loaded, architecture)))
+    chain = [loaded(given) for given in variants]
+    with keys_named(chain):
+        return shown(Claim, claim_of(chain, paper_model(chosen_preset(chain, architecture))))
 
 
-def expand(variant: str, architecture: str | None = None) -> Expansion:
+def expand(variant: Given, architecture: str | None = None) -> Expansion:
     """The symbolic model after a variant, with its new blocks and constraints as terms.
 
     >>> [block.name for block in expand("heads-expansion").blocks]
     ['M_W_V', 'M_W_O']
     """
-    loaded = load(variant)
-    return expand_variant(paper_model(chosen_preset([loaded], architecture)), loaded)
+    one = loaded(variant)
+    with keys_named([one]):
+        return shown(Expansion, expand_variant(paper_model(chosen_preset([one], architecture)), one))
+
+
+Table = Mapping[str, str]
+
+
+def variant(
+    name: str,
+    *,
+    grows: Table | None = None,
+    new: Table | None = None,
+    rewrite: Table | None = None,
+    constraints: Table | None = None,
+    **tables: Any,
+) -> Variant:
+    """A variant from tables like those of a file.  Raises VariantError, which names the key.
+
+    >>> louder = variant("Louder values", rewrite={"W_V": "2*W_V", "W_O": "1/2*W_O"})
+    >>> check(louder).verdict
+    'proved'
+    """
+    given = {"grows": grows, "new": new, "rewrite": rewrite, "constraints": constraints, **tables}
+    found = {key: table for key, table in given.items() if table is not None}
+    return shown(Variant, from_tables({"name": name, **found}))
+
+
+def loads(text: str, file: str = "<text>") -> Variant:
+    """A variant from the text of a file; `file` is the name that errors show.  Raises VariantError."""
+    return shown(Variant, files.loads(text, file))
 
 
 def report(path: str | Path = "growproof-report.html", seed: int = 0) -> Path:

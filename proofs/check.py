@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -20,6 +20,7 @@ from .kernel import Composition, Equation, Theorem, compose
 from .unknowns import filled, solutions, unknowns
 
 Verdict = Literal["proved", "refuted", "undecided"]
+Search = Callable[[Sequence[Expansion], int], Counterexample | None]
 DIRECT_LIMIT = 8  # longer chains are proved by transitivity only
 
 
@@ -90,9 +91,10 @@ def residual(goals: Sequence[Proved]) -> tuple[tuple[Expr, Expr], ...]:
     return tuple(dict.fromkeys(ends for ends in first if ends is not None))
 
 
-def check(variants: Sequence[Variant], preset: Preset, seed: int = 0) -> Answer:
+def check(variants: Sequence[Variant], preset: Preset, seed: int = 0, search: Search | None = None) -> Answer:
     """Prove a chain of variants (one is a chain too), or refute it, or say what is open.
 
+    `search` looks for the counterexample, `find` where none is given.
     Raises VariantError for what cannot be used.
     """
     base, given = paper_model(preset), tuple(variants)
@@ -106,17 +108,19 @@ def check(variants: Sequence[Variant], preset: Preset, seed: int = 0) -> Answer:
     composition = composed(parts, steps)
     if composition is not None or (direct is not None and direct.theorem is not None):
         return Answer(variants, preset, "proved", parts, direct, composition, None, steps, given, solved)
-    found = searched(variants, parts, base, seed)
+    for claim in (*parts, *([direct] if direct is not None else [])):
+        refuse_vacuous(claim)
+    found = searched(variants, parts, base, seed, search or find)
     verdict: Verdict = "refuted" if found is not None else "undecided"
     return Answer(variants, preset, verdict, parts, direct, None, found, steps, given, solved)
 
 
 def searched(
-    variants: Sequence[Variant], parts: Sequence[Claim], base: Transformer, seed: int
+    variants: Sequence[Variant], parts: Sequence[Claim], base: Transformer, seed: int, search: Search
 ) -> Counterexample | None:
     """A counterexample to a chain; with unknown scalars in it, one whatever they are, to a single variant only."""
     if not any(map(unknowns, variants)):
-        return find([claim.steps[0] for claim in parts], seed)
+        return search([claim.steps[0] for claim in parts], seed)
     from .whatever import find_whatever
 
     return find_whatever(variants[0], base, seed) if len(variants) == 1 else None
@@ -191,6 +195,14 @@ def claim_about(variants: Sequence[Variant], steps: Sequence[Expansion]) -> Clai
     above = {grown: base for step in steps for grown, base in step.above.items()}
     admissible = solution(hypotheses, new, above) is not None and sizes_exist(steps)
     return Claim(tuple(variants), tuple(steps), claim, (), admissible)
+
+
+def refuse_vacuous(claim: Claim) -> None:
+    """Raises VariantError for constraints that contradict each other; only asked where no solution was found."""
+    if not claim.admissible:
+        from .vacuous import refuse_contradiction  # here, because z3 is slow to import and seldom needed
+
+        refuse_contradiction(claim.steps)
 
 
 def refuse_composed_scale(variants: Sequence[Variant]) -> None:

@@ -53,13 +53,21 @@ class Counterexample:
 
 def find(steps: Sequence[Expansion], seed: int = 0) -> Counterexample | None:
     """A minimised counterexample to a chain of expansions, each of the plain model; None if none was found."""
+    instance = found(steps, seed)
+    return None if instance is None else replayed(steps, minimised(steps, instance))
+
+
+def find_any(steps: Sequence[Expansion], seed: int = 0) -> Counterexample | None:
+    """The counterexample that `find` makes small, as it was drawn."""
+    instance = found(steps, seed)
+    return None if instance is None else replayed(steps, instance)
+
+
+def found(steps: Sequence[Expansion], seed: int) -> Instance | None:
+    """The first instance that changes the function, the smallest sizes first."""
     rng = np.random.default_rng(seed)
-    for profile in profiles(steps):
-        for _ in range(TRIALS):
-            instance = drawn(steps, profile, rng)
-            if instance is not None and differs(steps, instance):
-                return replayed(steps, minimised(steps, instance))
-    return None
+    instances = (drawn(steps, profile, rng) for profile in profiles(steps) for _ in range(TRIALS))
+    return next((one for one in instances if one is not None and differs(steps, one)), None)
 
 
 def glimpse(steps: Sequence[Expansion], seed: int = 0) -> bool:

@@ -8,7 +8,8 @@ from functools import lru_cache
 from itertools import product as combinations
 
 import numpy as np
-from sympy import Integer, Matrix, Rational, S, ilcm
+from sympy import ZZ, Integer, Rational, S
+from sympy.polys.matrices import DomainMatrix
 
 from ..symbolic.architecture import (
     EXPERTS,
@@ -37,6 +38,8 @@ from .rules import split
 
 FLOATS = float_arithmetic()
 PASSES = 4  # one constraint may undo another
+FINEST = 2.0**6  # a value with so small a part is exact in floating point, and still read at a glance
+MOST_UNKNOWNS = 200  # entries of a block for which an equation is solved
 CLOSE = 1e-9  # relative: how well floating-point numbers meet a constraint
 
 # ---------------------------------------------------------------- sizes
@@ -59,12 +62,14 @@ GENERIC = Profile({"s": 3, "h": 3, "p": 2, "k": 2, "v": 2, "o": 2}, 2, 2, 2)
 def profiles(steps: Sequence[Expansion]) -> Iterator[Profile]:
     """Sizes from the smallest up; s = 1 hides attention, h = 1 the norm, N = 1 what the last layer writes.
 
-    A ratio of 4 keeps the roots rational; others come later, for what holds at one ratio only.
+    A ratio of 4 keeps the roots rational; others come later, for what holds at one ratio only, and more than one new
+    coordinate, for what holds of one alone.
     """
     grows = any(step.above or step.variant.grows for step in steps)
     for ratio in (4, 2, 9) if grows else (4,):
         for layers, h, s in combinations((1, 2), (1, 2), (1, 2)):
             yield Profile({"s": s, "h": h, "p": 1, "k": 1, "v": 1, "o": 1}, 1, layers, ratio)
+    yield Profile({"s": 2, "h": 2, "p": 1, "k": 1, "v": 1, "o": 1}, 1, 2, 4, 2)
     yield GENERIC
 
 
@@ -301,18 +306,23 @@ def enforce(equation: Equation, tables: list[Nested], values: Values, rng: np.ra
             value = way(equation, name, values, rng)
             if value is not None:
                 return assign(name, value, tables)
+    for name in names:
+        assign(name, np.eye(*values.matrices[name].shape), tables)
 
 
 def linear(equation: Equation, name: str, values: Values, rng: np.random.Generator) -> Array | None:
     """A value of a block in which an equation is linear, at which it holds; as free as the equation leaves it."""
     now = values.matrices[name]
+    at_zero, once, twice = (gap(equation, name, factor * (now + 1), values) for factor in (0, 1, 2))
+    if now.size > MOST_UNKNOWNS or np.abs(twice - 2 * once + at_zero).max() > CLOSE * (1 + np.abs(once).max()):
+        return None
     units = np.eye(now.size).reshape(-1, *now.shape)
-    at_zero = gap(equation, name, 0 * now, values)
     slopes = np.array([gap(equation, name, unit, values) - at_zero for unit in units]).T
     start = np.linalg.lstsq(slopes, -at_zero)[0]
     free = null_space(slopes)
     found = (start + free @ rng.choice([-1.0, 1.0, 2.0], size=free.shape[1])).reshape(now.shape)
-    return found if holds_at(equation, name, found, values) else None
+    short = np.rint(FINEST * found) / FINEST
+    return next((value for value in (short, found) if holds_at(equation, name, value, values)), None)
 
 
 def null_space(rows: Array) -> Array:
@@ -320,8 +330,9 @@ def null_space(rows: Array) -> Array:
     if not np.array_equal(rows, np.rint(rows)):
         scale, directions = np.linalg.svd(rows)[1:]
         return np.asarray(directions[(scale > CLOSE * scale.max(initial=1)).sum() :].T)
-    found = [v * ilcm(1, *(entry.q for entry in v)) for v in Matrix(rows.astype(int).tolist()).nullspace()]
-    return np.array(found, dtype=float).reshape(len(found), rows.shape[1]).T
+    exactly = DomainMatrix.from_list(rows.astype(int).tolist(), ZZ) if rows.size else DomainMatrix.zeros(rows.shape, ZZ)
+    found = exactly.to_field().nullspace(divide_last=True).clear_denoms_rowwise(convert=True)[1]
+    return np.array(found.to_list(), dtype=float).reshape(-1, rows.shape[1]).T
 
 
 def selection(equation: Equation, name: str, values: Values, rng: np.random.Generator) -> Array | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -11,6 +12,7 @@ from sympy import Expr, expand, sympify
 
 from ..symbolic.evaluate import Arithmetic, Array, Values, evaluate
 from ..symbolic.expand import Expansion
+from ..symbolic.floats import ACTIVATIONS
 from ..symbolic.instances import Nested, grown, with_matrices
 from .kernel import Equation
 
@@ -22,15 +24,32 @@ def number(scalar: Expr) -> Any:
     return Fraction(int(scalar.p), int(scalar.q)) if scalar.is_Rational else scalar
 
 
-def relu(name: str, entries: Array) -> Array:
+class InexactError(ValueError):
+    """A value that is no fraction and no root."""
+
+
+def act(name: str, entries: Array) -> Array:
+    """ReLU is exact; what another function makes of a fraction is no fraction, but at 0.  Raises InexactError."""
+    if name != "relu" and any(entry != 0 for entry in entries.flat):
+        raise InexactError(name)
+    return relu(entries) if name == "relu" else rounded_act(name, entries)
+
+
+def relu(entries: Array) -> Array:
     return np.array([[max(entry, Fraction(0)) for entry in row] for row in entries], dtype=object)
+
+
+def rounded_act(name: str, entries: Array) -> Array:
+    """The function of the entries rounded to floating point, as fractions; ReLU as it is."""
+    return relu(entries) if name == "relu" else in_fractions(ACTIVATIONS[name](entries.astype(float)))
 
 
 def impossible(*entries: Array) -> Any:
     raise TypeError("no constraint and no rewrite has a softmax, a norm or a rotation")
 
 
-EXACT = Arithmetic(number, relu, impossible, impossible, impossible)
+EXACT = Arithmetic(number, act, impossible, impossible, impossible)
+NEARLY = replace(EXACT, act=rounded_act)  # for what need not be exact, but is computed otherwise than in floats
 
 
 def fractions(nested: Any) -> Any:
@@ -47,7 +66,10 @@ def in_fractions(entries: Array) -> Array:
 
 def holds_exactly(equation: Equation, values: Values) -> bool:
     """Whether an equation is true of fractions, without any rounding."""
-    left, right = (evaluate(side, values, EXACT) for side in (equation.left, equation.right))
+    try:
+        left, right = (evaluate(side, values, EXACT) for side in (equation.left, equation.right))
+    except InexactError:
+        return False
     return all(same(a, b) for a, b in zip(left.flat, right.flat, strict=True))
 
 
@@ -56,8 +78,8 @@ def same(a: Any, b: Any) -> bool:
 
 
 def grown_exactly(step: Expansion, model: Nested, new: Nested) -> Nested:
-    """A variant's rewrite of a model of fractions."""
-    return grown(step, model, new, EXACT)
+    """A variant's rewrite of a model of fractions, exact but for functions that are not."""
+    return grown(step, model, new, NEARLY)
 
 
 def is_rounded(exact: Any, floats: Any) -> bool:

@@ -1,44 +1,61 @@
-"""The smallest repair of a variant that an architecture breaks: a few edits of its text, found by numbers, then proved.
+"""The smallest repairs of a variant that changes the function: a few edits of its text, found by numbers, then proved.
 
-The edits are few and know nothing of any expansion: one more new block is zero; a scalar of the architecture follows
-the grown size, or stays as it was; a factor is dropped, or put on another parameter, on a gain as the architecture
-stores it.  What breaks the variant comes back one feature after the other and is mended, so every search is short.
+The edits are few and know nothing of any expansion: new blocks that become zero; a scalar of the architecture that
+follows a growing size, or stays as it was; a factor that is dropped, changed, or put on a parameter, on a gain as the
+architecture stores it.  The factors are those that the variant has, and powers of how much a size grows.
+
+On an architecture that breaks the variant, what breaks it comes back one feature after the other and is mended, so
+every search is short.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 from itertools import combinations, islice
+from math import isqrt
 
-from ..symbolic.architecture import PARAMETERS, has_scalar, paper_model, parameters
+from sympy import Expr
+
+from ..symbolic.architecture import FOLLOWING, PARAMETERS, SCALARS, Transformer, has_scalar, paper_model, parameters
+from ..symbolic.elaborate import Scope, elaborate
 from ..symbolic.errors import NOWHERE, VariantError
-from ..symbolic.expand import expand
+from ..symbolic.expand import Expansion, expand
 from ..symbolic.preset import Preset
-from ..symbolic.syntax import BinaryOp, Call, Expression, Name, Number, children, names, parse, show
+from ..symbolic.syntax import BinaryOp, Call, Expression, Name, Number, children, names, show
+from ..symbolic.terms import MatrixSymbol, Symbol, zero
 from ..symbolic.variant import PARAMETERS as PARAMETER_NAMES
 from ..symbolic.variant import Constraint, Variant, loads
 from ..symbolic.writing import fitted, replaced, text_of
-from .check import Claim, claim_of
+from .check import Claim, claim_of, claim_shell
 from .copies import two_copies
-from .features import as_in_the_paper, irreducible, random_instance, same_output, seems_to_hold
+from .counterexample import Instance
+from .features import (
+    as_in_the_paper,
+    breaking,
+    different,
+    in_words,
+    irreducible,
+    random_instance,
+    same_output,
+    seems_to_hold,
+)
+from .goals import prove_growth
+from .rules import simplified
+from .prover import STRATEGIES
 
-TRIES = 80  # edited variants that are tried on numbers
-MOST_EDITS = 3  # for one feature, beside new blocks that become zero
+TRIES = 160  # edited variants that are tried on numbers
+FEW_TRIES = 40  # where the model is larger than the paper's
+MOST_EDITS = 2  # for one feature, beside new blocks that become zero
+INSTANCES = 3  # of one, all new units may be dead
+LOOKS = 32  # sets of new blocks among which every smallest set of zeros is looked for
 PROOFS = 3  # repairs that are put to the prover
 ZERO, ONE = Number(Fraction(0)), Number(Fraction(1))
 
 Edit = Mapping[str, Expression]  # what names become: parameters and scalars are rewritten, new blocks constrained
-
-SCALARS: Mapping[str, tuple[str, str]] = {
-    "eps": ("h", "eps*h/h_hat"),
-    "eps_qk": ("k", "eps_qk*k/k_hat"),
-    "rope_base": ("k", "rope_base^(k_hat/k)"),
-    "embed_scale": ("h", "embed_scale"),
-    "logit_scale": ("h", "logit_scale"),
-}
-"""What undoes the effect of a growing size on a scalar: the size, and the scalar's rewrite."""
+Factor = tuple[str, Expression]  # the size whose growth it follows ("": the variant's own), and the factor
 
 GAINS: Mapping[str, str] = {q.name: q.columns for q in PARAMETERS if q.name.startswith("g_")}
 
@@ -51,26 +68,68 @@ class Repair:
     changes: tuple[str, ...]
     claim: Claim
 
+    @property
+    def change(self) -> str:
+        return ", ".join(self.changes)
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What `check` offers for a refuted variant: the features of the architecture that break it, and repairs."""
+
+    features: tuple[str, ...]
+    repairs: tuple[Repair, ...]
+
+
+def offer(variant: Variant, preset: Preset, seed: int = 0) -> Offer:
+    """The smallest repairs, each proved: as few edits as possible, every smallest set of zeros beside them.
+
+    What several features break takes longer to mend; `repair` does that.
+    """
+    features = breaking(variant, preset, seed) if different(preset) else ()
+    words = tuple(in_words(preset, option) for option in features)
+    tries = iter(range(TRIES if not different(preset) else FEW_TRIES))
+    for level in levels(fitted(variant, preset), preset, tries, seed) if len(features) < 2 else ():
+        found = (repaired(variant, preset, edit, seed) for edit in sorted(level, key=len)[:PROOFS])
+        repairs = tuple(one for one in found if one is not None)
+        if repairs:
+            return Offer(words, repairs)
+    return Offer(words, ())
+
 
 def repair(variant: Variant, preset: Preset, features: Sequence[str], seed: int = 0) -> Repair | None:
     """The smallest repair that the edits reach, or else two copies of the stream, proved; None where neither is.
 
     `features` are the options that break the variant, in the order in which they are mended.
     """
+    edits = islice(candidates(variant, preset, features, seed), PROOFS)
+    found = (repaired(variant, preset, edit, seed) for edit in edits)
+    return next((one for one in found if one is not None), None) or copied(variant, preset, seed)
+
+
+def repaired(variant: Variant, preset: Preset, edit: Edit, seed: int) -> Repair | None:
+    """The variant with an edit, read from its text; None where it is not proved, or numbers see a change."""
     named = replace(variant, name=f"{variant.name}, repaired for {preset.name}", architecture=preset.name)
-    for edit in islice(candidates(variant, preset, features, seed), PROOFS):
+    try:
         saved = loads(text_of(fitted(edited(named, edit), preset), edit), f"repaired-{preset.name}.toml")
-        claim = claim_of([saved], paper_model(preset))
-        if claim.theorem is not None and seems_to_hold(saved, preset, seed):
-            there = (name for name in edit if name in saved.rewrite or name in saved.new)
-            return Repair(saved, tuple(f"{name} = {show(edit[name])}" for name in there), claim)
-    copied = two_copies(variant, preset)
-    if copied is None:
+    except VariantError:  # the text is too long for a file
         return None
-    claim = claim_of([copied], paper_model(preset))
+    there = [name for name in edit if name in saved.rewrite or name in saved.new]
+    return proved(saved, preset, [f"{name} = {show(edit[name])}" for name in there], seed)
+
+
+def copied(variant: Variant, preset: Preset, seed: int) -> Repair | None:
+    """Two copies of the stream instead."""
+    saved = two_copies(variant, preset)
     changes = ("h = 2*h", "the stream is [X, X] instead of [X, 0]: every parameter in two parts")
-    proved = claim.theorem is not None and seems_to_hold(copied, preset, seed)
-    return Repair(copied, changes, claim) if proved else None
+    return None if saved is None else proved(saved, preset, changes, seed)
+
+
+def proved(saved: Variant, preset: Preset, changes: Sequence[str], seed: int) -> Repair | None:
+    """A repair is offered when the kernel proves it and random numbers see no change."""
+    claim = claim_of([saved], paper_model(preset))
+    holds = claim.theorem is not None and seems_to_hold(saved, preset, seed)
+    return Repair(saved, tuple(changes), claim) if holds else None
 
 
 # ---------------------------------------------------------------- the search
@@ -79,61 +138,120 @@ def repair(variant: Variant, preset: Preset, features: Sequence[str], seed: int 
 def candidates(variant: Variant, preset: Preset, features: Sequence[str], seed: int) -> Iterator[Edit]:
     """Edits with which numbers see no change: one feature after the other comes back, and is mended."""
     stages = [as_in_the_paper(preset, features[i + 1 :]) for i in range(len(features))] or [preset]
-    factors, tries = factors_in(variant), iter(range(TRIES))
-    variant = fitted(variant, *stages)
+    tries, start = iter(range(TRIES)), fitted(variant, *stages)
 
     def mended(done: Edit, stages: Sequence[Preset]) -> Iterator[Edit]:
         if not stages:
             yield done
             return
-        for more in smallest(edited(variant, done), stages[0], factors, tries, seed):
-            yield from mended({**done, **more}, stages[1:])
+        for level in levels(edited(start, done), stages[0], tries, seed):
+            for more in level:
+                yield from mended({**done, **more}, stages[1:])
 
     return mended({}, stages)
 
 
-def smallest(
-    variant: Variant, preset: Preset, factors: Iterable[Expression], tries: Iterator[int], seed: int
-) -> Iterator[Edit]:
-    """As few edits as possible, and as few zeros beside them, with which numbers see no change."""
-    zeros = dict.fromkeys(free_blocks(variant, preset), ZERO)
-    pool, base = list(edits(variant, preset, factors)), paper_model(preset)
-    try:
-        instance = random_instance(expand(base, edited(variant, zeros)), seed)
-    except VariantError:  # it does not fit the architecture with some options as in the paper
+def levels(variant: Variant, preset: Preset, tries: Iterator[int], seed: int) -> Iterator[Iterator[Edit]]:
+    """The edits with which numbers see no change: no edit beside zeros, one, two; every smallest set of zeros each."""
+    base = paper_model(preset)
+    step = expanded(base, variant)
+    if step is None:  # it does not fit the architecture with some options as in the paper
         return
-    for chosen in (chosen for count in range(MOST_EDITS + 1) for chosen in combinations(pool, count)):
-        edit = {name: tree for one in chosen for name, tree in one.items()}
-        if instance is None or len(edit) < sum(map(len, chosen)):  # two of them about one name
-            continue
-        if next(tries, None) is None:
-            return
-        if same_output(expand(base, edited(variant, {**edit, **zeros})), instance):
-            kept = needed_zeros(edited(variant, edit), list(zeros), preset, seed)
-            yield {**edit, **dict.fromkeys(kept, ZERO)}
+    free = [name for name in free_blocks(variant, preset) if numbers(step, [name], seed) is not None]
+    read = suspects(variant, base)
+    pool = distinct(edit for edit in edits(variant, step) if read is None or read & set(edit))
+
+    def level(count: int) -> Iterator[Edit]:
+        for chosen in combinations(pool, count):
+            edit = {name: tree for one in chosen for name, tree in one.items()}
+            if len(edit) < sum(map(len, chosen)):  # two of them about one name
+                continue
+            if next(tries, None) is None:
+                return
+            changed = expanded(base, edited(variant, edit))
+            if changed is not None:
+                for zeros in smallest_sets(free, partial(agree, changed, seed=seed)):
+                    yield {**edit, **dict.fromkeys(zeros, ZERO)}
+
+    yield from map(level, range(MOST_EDITS + 1))
 
 
-def needed_zeros(variant: Variant, blocks: Sequence[str], preset: Preset, seed: int) -> Sequence[str]:
-    """Which of some blocks must be zero, if all of them suffice: none, else one, else as few as are needed."""
+def distinct(edits: Iterable[Edit]) -> list[Edit]:
+    """Each edit once."""
+    return list({frozenset(edit.items()): edit for edit in edits}.values())
 
-    def holds(zeros: Sequence[str]) -> bool:
-        return seems_to_hold(edited(variant, dict.fromkeys(zeros, ZERO)), preset, seed)
 
-    few = next(filter(holds, ([], *([block] for block in blocks))), None)
-    return irreducible(blocks, holds) if few is None else few
+def suspects(variant: Variant, base: Transformer) -> frozenset[str] | None:
+    """The parameters and scalars of the first open goals, those that use no other open one; None without a stream map.
+
+    Only computing with blocks is tried: what is hard is open too, and the names are a few more.
+    """
+    claim = claim_shell([variant], base).growth
+    if claim is None:
+        return None
+    still = [proved.goal for proved in prove_growth(claim, STRATEGIES[:2]) if proved.theorem is None]
+    names = {goal.name for goal in still}
+    sides = [side for goal in still if not names & set(goal.uses) for side in (goal.left, goal.right)]
+    return frozenset(symbol.name for side in sides for symbol in side.atoms(MatrixSymbol, Symbol))
+
+
+def expanded(base: Transformer, variant: Variant) -> Expansion | None:
+    """The variant applied to a model; None where it does not fit."""
+    try:
+        return expand(base, variant)
+    except VariantError:
+        return None
+
+
+def agree(step: Expansion, zeros: Sequence[str], seed: int) -> bool:
+    """Whether random numbers see no change with some new blocks zero; False where these cannot be."""
+    instances = (numbers(step, zeros, seed + i) for i in range(INSTANCES))
+    return all(instance is not None and same_output(step, instance) for instance in instances)
+
+
+def numbers(step: Expansion, zeros: Sequence[str], seed: int) -> Instance | None:
+    """A random model with new blocks of which some are zero; None where no others are found."""
+    pairs = ((block.symbol, zero(*block.symbol.shape)) for block in step.blocks if block.name in zeros)
+    return random_instance(replace(step, constraints=(*step.constraints, *pairs)), seed)
+
+
+def smallest_sets(items: Sequence[str], holds: Callable[[Sequence[str]], bool]) -> list[tuple[str, ...]]:
+    """Every smallest set with which something holds that stays true as sets grow.
+
+    Another smallest set lacks some element of each that is known; so every one of these is left out in turn.
+
+    >>> smallest_sets("abcd", lambda chosen: "c" in chosen or {"a", "b"} <= set(chosen))
+    [('c',), ('a', 'b')]
+    """
+    found: list[tuple[str, ...]] = []
+    waiting: list[frozenset[str]] = [frozenset()]  # what is left out
+    for _ in range(LOOKS):
+        if not waiting:
+            break
+        out = waiting.pop(0)
+        known = next((one for one in found if not out & set(one)), None)
+        if known is None:
+            rest = [item for item in items if item not in out]
+            if not holds(rest):
+                continue
+            known = tuple(irreducible(rest, holds))
+            found.append(known)
+        waiting += [out | {item} for item in known if out | {item} not in waiting]
+    return sorted(found, key=len)
 
 
 # ---------------------------------------------------------------- the vocabulary
 
 
-def edits(variant: Variant, preset: Preset, factors: Iterable[Expression]) -> Iterator[Edit]:
+def edits(variant: Variant, step: Expansion) -> Iterator[Edit]:
     """Every single edit that means something in this architecture, the likeliest first; zeros come on their own."""
-    for name, (size, text) in SCALARS.items():
-        if size in variant.grows and has_scalar(name, preset) and name not in variant.rewrite:
-            yield {name: parse(text)}
+    preset = step.old.preset
+    own = [name for name in SCALARS if has_scalar(name, preset)]
     here = {name: tree for name, tree in variant.rewrite.items() if name in parameters(preset)}
     scaled = {name: factor for name in here if (factor := factor_in(variant, name)) is not None}
-    bare = {name: replaced(here[name], BinaryOp("*", scaled[name], Name(name)), Name(name)) for name in scaled}
+    bare = {
+        name: replaced(tree, product(scaled[name], name), Name(name)) for name, tree in here.items() if name in scaled
+    }
     for factor in dict.fromkeys(scaled.values()):
         alike = [name for name in scaled if scaled[name] == factor]
         yield {name: bare[name] for name in alike}
@@ -141,9 +259,17 @@ def edits(variant: Variant, preset: Preset, factors: Iterable[Expression]) -> It
             yield {name: times(factor, bare[name], name, preset) for name in gains}
         if len(list(maps(alike))) > 1:
             yield from ({name: bare[name] for name in together} for together in maps(alike))
-    for either in (either for factor in factors for either in (factor, inverse(factor))):
-        kept = [name for name, tree in here.items() if name not in scaled and Name(name) in names(tree)]
-        yield from ({name: times(either, here[name], name, preset) for name in together} for together in maps(kept))
+    plain = {name: bare.get(name, tree) for name, tree in here.items() if Name(name) in names(tree)}
+    for size, factor in factors(variant, step):
+        able = [name for name in plain if scaled.get(name) != factor and size in ("", *sides(name, preset))]
+        for together in dict.fromkeys((*groups(variant, plain, able, preset), *maps(able))):
+            yield {name: times(factor, plain[name], name, preset) for name in together}
+    for size in variant.grows:
+        yield from ({name: multiplied(Name(name), inverse(growth(step, size)))} for name in own)
+        yield from ({name: BinaryOp("^", Name(name), growth(step, size))} for name in own)
+    kept = [name for name in here if not {*sides(name, preset)} & {*variant.grows}]
+    kept += [name for name in own if name in FOLLOWING or name in variant.rewrite]
+    yield from ({name: Name(name)} for name in kept if variant.rewrite.get(name) != Name(name))
 
 
 def maps(parameters: Sequence[str]) -> Iterator[tuple[str, ...]]:
@@ -159,26 +285,119 @@ def maps(parameters: Sequence[str]) -> Iterator[tuple[str, ...]]:
             yield (name, bias[name]) if name in bias else (name,)
 
 
+def groups(
+    variant: Variant, trees: Mapping[str, Expression], able: Sequence[str], preset: Preset
+) -> Iterator[tuple[str, ...]]:
+    """Parameters that are rewritten alike and grow in the same sides, or are of one kind, shape and scope."""
+    known = parameters(preset)
+
+    def pattern(name: str) -> Expression:
+        tree = replaced(trees[name], Name(name), Name("@"))
+        for block in variant.new:
+            tree = replaced(tree, Name(block), Name("*"))
+        return tree
+
+    def growing(name: str) -> object:
+        return known[name].rows in variant.grows, known[name].columns in variant.grows
+
+    def shape(name: str) -> object:
+        return known[name].rows, known[name].columns, known[name].scope, name.partition("_")[0]
+
+    for kind in (growing, shape):
+        found: dict[object, list[str]] = {}
+        for name in able:
+            found.setdefault((pattern(name), kind(name)), []).append(name)
+        yield from (tuple(alike) for alike in found.values() if len(alike) > 1)
+
+
+def sides(name: str, preset: Preset) -> tuple[str, str]:
+    """The sizes of a parameter."""
+    parameter = parameters(preset)[name]
+    return parameter.rows, parameter.columns
+
+
 def times(factor: Expression, tree: Expression, name: str, preset: Preset) -> Expression:
     """The rewrite of a parameter with a factor on the old one; of a gain 1 + g it is c*(1 + g) - 1 that is stored."""
     if name not in GAINS or preset["norm_gain"] == "g":
-        return replaced(tree, Name(name), BinaryOp("*", factor, Name(name)))
+        return replaced(tree, Name(name), product(factor, name))
     ones = Call("ones", (ONE, Name(GAINS[name])))
     whole = BinaryOp("*", factor, BinaryOp("+", ones, Name(name)))
     return replaced(tree, Name(name), BinaryOp("-", whole, ones))
 
 
+def product(factor: Expression, name: str) -> Expression:
+    return BinaryOp("*", factor, Name(name))
+
+
+# ---------------------------------------------------------------- factors
+
+
+def factors(variant: Variant, step: Expansion) -> Iterator[Factor]:
+    """The different factors of a variant; for each size that grows the root of its growth, the growth; their inverses.
+
+    Each comes once, however it is written.
+    """
+    own = [factor for name in variant.rewrite if (factor := factor_in(variant, name)) is not None]
+    powers = [(size, power) for size in variant.grows for power in (root(step, size), growth(step, size))]
+    known: set[tuple[str, Expr | Expression]] = set()
+    for size, factor in (*(("", factor) for factor in own), *powers):
+        for either in (factor, inverse(factor)):
+            value = value_of(either, step)
+            if not {("", value), (size, value)} & known:
+                known.add((size, value))
+                yield size, either
+
+
+def growth(step: Expansion, size: str) -> Expression:
+    """How much a size grows: a number where it is one, else grown/old."""
+    ratio = simplified(step.new.sizes[size] / step.old.sizes[size])
+    if not ratio.is_Rational:
+        return BinaryOp("/", Name(f"{size}_hat"), Name(size))
+    return quotient(Number(Fraction(int(ratio.p))), Number(Fraction(int(ratio.q))))
+
+
+def root(step: Expansion, size: str) -> Expression:
+    """The square root of how much a size grows."""
+
+    def of(tree: Expression) -> Expression:
+        whole = isqrt(int(tree.value)) if isinstance(tree, Number) else 0
+        return Number(Fraction(whole)) if tree == Number(Fraction(whole * whole)) else Call("sqrt", (tree,))
+
+    match growth(step, size):
+        case BinaryOp("/", above, below):
+            return quotient(of(above), of(below))
+        case number:
+            return of(number)
+
+
 def inverse(factor: Expression) -> Expression:
-    if isinstance(factor, BinaryOp) and factor.operator == "/":
-        return BinaryOp("/", factor.right, factor.left)
-    return BinaryOp("/", ONE, factor)
+    match factor:
+        case BinaryOp("/", above, below):
+            return quotient(below, above)
+        case _:
+            return quotient(ONE, factor)
 
 
-def factors_in(variant: Variant) -> tuple[Expression, ...]:
-    """The different factors that a variant puts on old parameters; where it has none, the roots of what grows."""
-    found = [factor_in(variant, name) for name in variant.rewrite]
-    roots = [parse(f"sqrt({size}_hat)/sqrt({size})") for size in variant.grows]
-    return tuple(dict.fromkeys([factor for factor in found if factor is not None] or roots))
+def quotient(above: Expression, below: Expression) -> Expression:
+    return above if below == ONE else BinaryOp("/", above, below)
+
+
+def multiplied(tree: Expression, factor: Expression) -> Expression:
+    """A scalar times a factor, without needless brackets."""
+    match factor:
+        case BinaryOp("/", above, below):
+            return BinaryOp("/", tree if above == ONE else BinaryOp("*", tree, above), below)
+        case _:
+            return BinaryOp("*", tree, factor)
+
+
+def value_of(factor: Expression, step: Expansion) -> Expr | Expression:
+    """What a factor is, whatever way it is written; the tree itself where it speaks of more than the model's sizes."""
+    sizes = dict(step.old.sizes) | {f"{name}_hat": size for name, size in step.new.sizes.items()}
+    try:
+        return elaborate(factor, Scope(sizes, step.above, step.old.preset.act), None)
+    except VariantError:
+        return factor
 
 
 def factor_in(variant: Variant, name: str) -> Expression | None:

@@ -100,6 +100,48 @@ def factors(word: MatrixExpr) -> tuple[MatrixExpr, ...]:
     return tuple(part for part in word.args if not is_scalar(part)) if isinstance(word, MatMul) else (word,)
 
 
+# ---------------------------------------------------------------- for a reader
+
+
+@dataclass(frozen=True)
+class Remaining:
+    """term = 0, in every member of some families."""
+
+    term: MatrixExpr
+    families: tuple[str, ...] = ()
+
+
+def remaining(left: MatrixExpr, right: MatrixExpr, new: Set[Expr]) -> Iterator[Remaining]:
+    """What an open equation asks for, without what its sides share and the old factors around its new blocks.
+
+    All of it together is enough; where a function or a factor is left out, it may be more than is needed.
+
+    >>> from ..symbolic.terms import matrix, size
+    >>> n = size("n")
+    >>> X, W, M = (matrix(name, n, n) for name in "XWM")
+    >>> [found.term for found in remaining(total(X, product(X, M, W)), X, {M})]
+    [M]
+    """
+    for found in list(sums(left, right)) or [total(left, negative(right))]:
+        yield trimmed(found, new)
+
+
+def trimmed(found: MatrixExpr, new: Set[Expr]) -> Remaining:
+    """A sum without the old factors before and after the new blocks, if these are the same in all its words."""
+    parts = [around_new(word, new) for word in words(found)]
+    if len({around for around, _ in parts}) != 1:
+        return Remaining(found)
+    inner = total(*(between for _, between in parts))
+    return Remaining(split(inner)[1], parts[0][0].families)
+
+
+def around_new(word: MatrixExpr, new: Set[Expr]) -> tuple[Around, MatrixExpr]:
+    """What stands before the first and after the last factor of a word that holds a new block, and what is between."""
+    scalar, families, row = opened(word)
+    own = [i for i, part in enumerate(row) if atoms(part) & new] or [0, len(row) - 1]
+    return Around(families, row[: own[0]], row[own[-1] + 1 :]), product(scalar, *row[own[0] : own[-1] + 1])
+
+
 # ---------------------------------------------------------------- cores
 
 

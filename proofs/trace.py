@@ -53,18 +53,26 @@ from .kernel import Equation
 READABLE = 40  # operations in an exact entry that a reader still takes in
 FLOATS = float_arithmetic()
 
-Key = tuple[Any, ...]
+Key = tuple[str, str, MatrixExpr]
 
 
 @dataclass(frozen=True)
 class Value:
-    """One intermediate: where, its formula, its entries in each model (None where a model has no such thing)."""
+    """One intermediate: where, its formula, its entries in each model (None where a model has no such thing).
+
+    `same` is None where the two cannot be compared.
+    """
 
     place: str
     formula: str
+    term: MatrixExpr
     original: Array | None
     expanded: Array | None
-    differs: bool
+    same: bool | None
+
+    @property
+    def differs(self) -> bool:
+        return self.same is False
 
 
 @dataclass(frozen=True)
@@ -117,16 +125,16 @@ def stream_map(found: Counterexample) -> Array | None:
 
 def compared(key: Key, old: Array | None, new: Array | None, E: Array | None, streams: bool) -> Value:
     """A value in both models; a wider stream is compared with X E, or where E is not known with [X 0]."""
-    place, formula = key
-    differs = False
+    place, formula, term = key
+    same = None
     if old is not None and new is not None:
         a, b = (np.array(entries, dtype=object).astype(complex).real for entries in (old, new))
         if E is not None and E.shape == (a.shape[1], b.shape[1]):
             a = a @ E
         elif streams and a.shape[0] == b.shape[0] and a.shape[1] < b.shape[1]:
             a = np.pad(a, ((0, 0), (0, b.shape[1] - a.shape[1])))
-        differs = a.shape == b.shape and not np.allclose(a, b, rtol=1e-9, atol=1e-9)
-    return Value(place, formula, old, new, bool(differs))
+        same = bool(np.allclose(a, b, rtol=1e-9, atol=1e-9)) if a.shape == b.shape else None
+    return Value(place, formula, term, old, new, same)
 
 
 # ---------------------------------------------------------------- the values of one model
@@ -152,7 +160,7 @@ def recorded(
     X, outer = stream(model), level_values(nested)
     begun = start(embedding(model), model)
     value = evaluate(begun, outer, EXACT)
-    yield ("input", latex(begun)), value
+    yield placed("input", begun), value
     for label, layer in zip(labels, nested["layers"], strict=True):
         own = outer.with_(members(layer, levels(model.preset)[1:], outer, model))
         for stage, named in zip(stages(X, model), stages(X, shown), strict=True):
@@ -161,10 +169,15 @@ def recorded(
             for body, before in stage.parts:
                 yield from pieces(label, body, before, inside, arithmetic)
             value = evaluate(stage.term, inside, arithmetic)
-            yield (label, latex(named.shown)), value
+            yield placed(label, named.shown), value
     arithmetic = EXACT if readable(value) else FLOATS
     inside = in_arithmetic(outer.with_(Values(matrices={"X": value})), arithmetic)
-    yield ("output", latex(output(X, model))), evaluate(output(X, model), inside, arithmetic)
+    yield placed("output", output(X, model)), evaluate(output(X, model), inside, arithmetic)
+
+
+def placed(place: str, term: MatrixExpr) -> Key:
+    """Where a value stands, its formula and its term."""
+    return place, latex(term), term
 
 
 def members(level: Nested, families: Sequence[str], outer: Values, model: Transformer) -> Values:
@@ -231,7 +244,7 @@ def pieces(
     """The norm Y of a sublayer, and in terms of Y what stands in its softmax and activation."""
     if before is not None:
         Y = evaluate(before, values, arithmetic)
-        yield (label, rf"Y = {latex(before)}"), Y
+        yield (label, rf"Y = {latex(before)}", before), Y
         values = values.with_(Values(matrices={"Y": Y}))
     yield from inner(label, body, values, arithmetic)
 
@@ -243,8 +256,8 @@ def inner(label: str, term: MatrixExpr, values: Values, arithmetic: Arithmetic) 
             yield from inner(f"{label}, {term.family[:-1]} {e}", term.arg, values.with_(member), arithmetic)
         return
     if isinstance(term, (Act, Softmax)):
-        yield (label, latex(term.arg)), evaluate(term.arg, values, arithmetic)
-        yield (label, latex(term)), evaluate(term, values, arithmetic)
+        yield placed(label, term.arg), evaluate(term.arg, values, arithmetic)
+        yield placed(label, term), evaluate(term, values, arithmetic)
     for part in children(term):
         if not is_scalar(part):
             yield from inner(label, part, values, arithmetic)

@@ -8,12 +8,16 @@ from typing import Any
 
 import numpy as np
 
+from ..proofs.blame import blame
 from ..proofs.check import Answer, Claim
 from ..proofs.counterexample import Counterexample
-from ..proofs.experiment import Outcome
-from ..proofs.liveness import Liveness
+from ..proofs.experiment import Factor
+from ..proofs.remarks import Remarks
+from ..proofs.repair import Offer, Repair
+from ..proofs.residual import Remaining, remaining
 from ..proofs.statement import assumptions, plain, statement
 from ..proofs.trace import Trace, trace
+from ..proofs.tried import Tried
 from ..symbolic.architecture import FAMILIES, LAYERS
 from ..symbolic.notation import latex, text
 from .derivation import chains
@@ -22,12 +26,9 @@ FORMAT = "growproof answer 1"
 Json = dict[str, Any]
 
 
-def answer_json(answer: Answer, outcomes: tuple[Outcome, ...], learns: Liveness | None, seconds: float) -> Json:
-    """The fields of `check --json`; those of methods that this version does not have are empty.
-
-    What learns is known of a single proved variant.
-    """
-    claim = final_claim(answer)
+def answer_json(answer: Answer, remarks: Remarks, seconds: float) -> Json:
+    """The fields of `check --json`; those of methods that this version does not have are empty."""
+    claim, learns, offer = final_claim(answer), remarks.learns, remarks.offer
     return {
         "format": FORMAT,
         "variant": variant_json(answer),
@@ -45,8 +46,10 @@ def answer_json(answer: Answer, outcomes: tuple[Outcome, ...], learns: Liveness 
             for chain in chains(claim)
         ],
         "counterexample": None if answer.counterexample is None else counterexample_json(answer.counterexample),
-        "residual": [f"{latex(left)} = {latex(right)}" for left, right in answer.residual],
-        "repairs": [],
+        "residual": [remaining_latex(found) for found in residual_of(answer)],
+        "tried": None if remarks.tried is None else tried_json(remarks.tried),
+        "features": list(offer.features) if offer is not None else [],
+        "repairs": [repair_json(found) for found in offer.repairs] if offer is not None else [],
         "solved": {},
         "liveness": dict(learns.first) if learns is not None else {},
         "liveness_undecided": list(learns.undecided) if learns is not None else [],
@@ -57,10 +60,56 @@ def answer_json(answer: Answer, outcomes: tuple[Outcome, ...], learns: Liveness 
                 "max_abs": found.agreement.max_abs,
                 "max_ulp": found.agreement.max_ulp,
             }
-            for found in outcomes
+            for found in remarks.outcomes
         ],
+        "factors": [factor_json(found) for found in remarks.factors],
         "seconds": round(seconds, 3),
     }
+
+
+def repair_json(found: Repair) -> Json:
+    """A repair is proved before it is offered."""
+    return {"change": found.change, "changes": list(found.changes), "verdict": "proved", "variant": found.variant.text}
+
+
+def tried_json(found: Tried) -> Json:
+    return {
+        "strategies": [list(rules) for rules in found.strategies],
+        "instances": found.run,
+        "drawn": found.drawn,
+        "sizes": [{"sizes": dict(one.sizes), "drawn": one.drawn, "run": one.run} for one in found.instances],
+    }
+
+
+def factor_json(found: Factor) -> Json:
+    return {
+        "factor": latex(found.factor),
+        "value": float(found.value),
+        "power_of_two": found.power_of_two,
+        "power_of_two_at_growth": None if found.at is None else int(found.at),
+    }
+
+
+def residual_of(answer: Answer) -> tuple[Remaining, ...]:
+    """The equations that remain, without what their sides share."""
+    expansions = (step for claim in (*answer.parts, answer.direct) if claim is not None for step in claim.steps)
+    new = {block.symbol for step in expansions for block in step.blocks}
+    return tuple(dict.fromkeys(one for ends in answer.residual for one in remaining(*ends, new)))
+
+
+def remaining_latex(found: Remaining) -> str:
+    where = rf"\text{{ {everywhere(found)}}}" if found.families else ""
+    return f"{latex(found.term)} = 0{where}"
+
+
+def everywhere(found: Remaining) -> str:
+    """In every member of what an equation is asked of.
+
+    >>> from ..symbolic.terms import zero
+    >>> everywhere(Remaining(zero(1, 1), ("groups", "heads")))
+    'in every group and head'
+    """
+    return f"in every {' and '.join(family.removesuffix('s') for family in found.families)}" if found.families else ""
 
 
 def final_claim(answer: Answer) -> Claim:
@@ -92,7 +141,7 @@ def counterexample_json(found: Counterexample) -> Json:
     """Numbers that anyone can replay; integers, "n/d" strings, or {"exact", "value"} where irrational."""
     steps = trace(found)
     ends = steps.values[-1]
-    first = steps.first_divergence
+    first, culprits = steps.first_divergence, blame(found, steps)
     new = [tables_json(blocks) for blocks in found.instance.new]
     return {
         "sizes": sizes_of(found),
@@ -115,6 +164,8 @@ def counterexample_json(found: Counterexample) -> Json:
         "max_abs_difference": found.replay.max_abs,
         "times_rounding_bound": found.replay.ratio,
         "first_divergence": None if first is None else f"{first.place}: {first.formula}",
+        "blame": list(culprits.names),
+        "blame_reason": culprits.reason,
     }
 
 
@@ -183,8 +234,9 @@ def input_of(found: Counterexample) -> Any:
 # ---------------------------------------------------------------- text
 
 
-def answer_text(answer: Answer, outcomes: tuple[Outcome, ...]) -> Iterator[str]:
-    """A line that can be read aloud, then the reason."""
+def answer_text(answer: Answer, remarks: Remarks | None = None) -> Iterator[str]:
+    """A line that can be read aloud, then the reason and what goes with it."""
+    found = remarks or Remarks()
     names = " then ".join(variant.name for variant in answer.variants)
     yield {
         "proved": f"proved: {names} never changes what the model computes.",
@@ -193,6 +245,8 @@ def answer_text(answer: Answer, outcomes: tuple[Outcome, ...]) -> Iterator[str]:
     }[answer.verdict]
     if answer.counterexample is not None:
         yield from counterexample_text(answer.counterexample, trace(answer.counterexample))
+        yield from (f"  to blame: {one}" for one in (found.blame,) if one is not None)
+        yield from offer_text(found.offer) if found.offer is not None else ()
         return
     if answer.verdict == "proved":
         for line in statement(answer.steps):
@@ -200,10 +254,40 @@ def answer_text(answer: Answer, outcomes: tuple[Outcome, ...]) -> Iterator[str]:
         yield from derivation_text(answer)
     else:
         yield from open_text(answer)
+        yield from (f"  tried: {tried_text(one)}" for one in (found.tried,) if one is not None)
     yield from (f"  assuming: {plain(line)}" for line in assumptions(answer))
-    for found in outcomes if answer.verdict == "proved" else ():
-        apart = found.agreement
-        yield f"  numpy {found.dtype}: outputs differ by {apart.max_abs:.2g} ({apart.max_ulp:.3g} ulp)"
+    for outcome in found.outcomes:
+        apart = outcome.agreement
+        yield f"  numpy {outcome.dtype}: outputs differ by {apart.max_abs:.2g} ({apart.max_ulp:.3g} ulp)"
+    yield from (f"  factor {text(factor.factor)} {factor_text(factor)}" for factor in found.factors)
+
+
+def offer_text(offer: Offer) -> Iterator[str]:
+    """What breaks the variant, and how it is repaired."""
+    if offer.features:
+        yield f"  what breaks it: {', '.join(offer.features)}"
+    for found in offer.repairs:
+        yield f"  repair, proved: {found.change}"
+    if len(offer.features) > 1:
+        yield "  repairs of what several features break take longer: see growproof matrix"
+
+
+def tried_text(found: Tried) -> str:
+    """How much was tried."""
+    sizes = f"{len(found.instances)} sets of sizes"
+    numbers = (
+        f"{found.run} of {found.drawn} instances drawn at {sizes} meet the constraints, and none changes the output"
+    )
+    return f"{len(found.strategies)} strategies of the prover; {numbers}"
+
+
+def factor_text(found: Factor) -> str:
+    """Whether floating point keeps products with a factor as they are."""
+    value = f"= {float(found.value):.6g}"
+    if found.power_of_two:
+        return f"{value}, a power of two: floating point keeps products with it exactly"
+    at = f"; a power of two where sizes grow {found.at} times" if found.at is not None else ""
+    return f"{value}, no power of two: floating point rounds products with it{at}"
 
 
 def derivation_text(answer: Answer) -> Iterator[str]:
@@ -221,10 +305,13 @@ def open_text(answer: Answer) -> Iterator[str]:
     claims = [answer.direct] if answer.direct is not None else list(answer.parts)
     if any(claim.growth is None for claim in claims):
         yield "  no stream map is given, and none can be read off the rewrites of I and P: add [stream] map"
-    if any(not claim.admissible for claim in claims):
-        yield "  no solution of the constraints was found that exists for all old parameters"
-    for left, right in answer.residual:
-        yield f"  remains: {text(left)} = {text(right)}"
+    for claim in claims:
+        if not claim.admissible:
+            from ..proofs.vacuous import known  # here, because z3 is slow to import and seldom needed
+
+            yield f"  {known(claim.steps)}"
+    for found in residual_of(answer):
+        yield f"  remains: {text(found.term)} = 0" + (f", {everywhere(found)}" if found.families else "")
 
 
 def counterexample_text(found: Counterexample, steps: Trace) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The command line: `growproof report`, `check`, `constraints`, `matrix`, `verify` and `list`."""
+"""The command line: `growproof report`, `check`, `constraints`, `matrix`, `verify`, `list` and `new`."""
 
 from __future__ import annotations
 
@@ -42,10 +42,16 @@ def parser() -> Parser:
     report.add_argument("--seed", type=seed, default=0)
     report.add_argument("--matrix", action="store_true", help="on every architecture too, as `matrix` does")
     check = command("check", run_check, "prove or refute a variant, or the composition of several in that order")
-    check.add_argument("variants", nargs="+", metavar="VARIANT", help="a catalogue name or a .toml file")
+    check.add_argument(
+        "variants",
+        nargs="+",
+        metavar="VARIANT",
+        help="a catalogue name, a .toml file, or package.module:object, which imports (and so runs) that module",
+    )
     check.add_argument("--architecture", metavar="PRESET")
     check.add_argument("--html", type=Path, metavar="FILE")
     check.add_argument("--certificate", type=Path, metavar="FILE")
+    check.add_argument("--repairs", type=Path, metavar="DIR", help="write every repaired variant as a file in DIR")
     check.add_argument("--seed", type=seed, default=0)
     study = command("constraints", run_constraints, "what the initialiser of a variant may do, and what learns")
     study.add_argument("variant", metavar="VARIANT", help="a catalogue name or a .toml file")
@@ -70,9 +76,26 @@ def parser() -> Parser:
     table.add_argument("--html", type=Path, metavar="FILE")
     table.add_argument("--repairs", type=Path, metavar="DIR", help="write every repaired variant as a file in DIR")
     table.add_argument("--seed", type=seed, default=0)
+    fuzz = command("fuzz", run_fuzz, "check random variants and attack every answer: a test of growproof itself")
+    fuzz.add_argument("--count", type=positive, default=1000, metavar="N", help="so many variants (default: 1000)")
+    fuzz.add_argument("--seed", type=seed, default=0)
+    fuzz.add_argument("--resume", type=Path, metavar="FILE", help="keep what is done in FILE, and go on from there")
+    fuzz.add_argument("--failures", type=Path, metavar="DIR", help="where failing variants go (growproof-failures)")
+    fuzz.add_argument("--jobs", type=jobs, default=-1, metavar="N", help="processes (default: one for every core)")
+    fuzz.add_argument("--backend", default="loky", metavar="NAME", help="of joblib: loky, multiprocessing, dask, ray")
+    fuzz.add_argument("--scheduler", metavar="ADDRESS", help="of the cluster; without it this machine is one")
     verify = command("verify", run_verify, "re-check a certificate, or all those in a report")
     verify.add_argument("file", type=Path, metavar="FILE")
     command("list", run_list, "the catalogue and the architectures")
+    new = command("new", run_new, "write a commented starting file for a variant of your own")
+    new.add_argument("file", type=Path, metavar="FILE")
+    what = new.add_mutually_exclusive_group(required=True)
+    what.add_argument(
+        "--grows", action="append", metavar="SIZE", help="a size that grows: h, p, k or v (again for more)"
+    )
+    what.add_argument("--adds", choices=("head", "layer"), help="a head in every layer, or a layer")
+    new.add_argument("--architecture", default="paper", metavar="PRESET")
+    new.add_argument("--force", action="store_true", help="replace a file that is there")
     return top
 
 
@@ -80,6 +103,20 @@ def seed(text: str) -> int:
     value = int(text)
     if value < 0:
         raise argparse.ArgumentTypeError(f"found {text}, expected a number from 0")
+    return value
+
+
+def positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"found {text}, expected a number from 1")
+    return value
+
+
+def jobs(text: str) -> int:
+    value = int(text)
+    if value < 1 and value != -1:
+        raise argparse.ArgumentTypeError(f"found {text}, expected a number from 1, or -1 for every core")
     return value
 
 
@@ -177,25 +214,25 @@ def run_report(chosen: argparse.Namespace) -> int:
 
 def run_check(chosen: argparse.Namespace) -> int:
     from ..api import check
-    from ..proofs.experiment import experiment
-    from ..proofs.liveness import liveness
     from .answers import answer_json, answer_text
+    from .files import folder
     from .initialiser import liveness_text
-    from .outputs import outputs
+    from .outputs import outputs, save_repairs
 
     start = time.perf_counter()
     with outputs(chosen.html, chosen.certificate, chosen.variants) as write:
+        if chosen.repairs is not None:
+            folder(chosen.repairs)
         answer = check(*chosen.variants, architecture=chosen.architecture, seed=chosen.seed)
-        proved = answer.verdict == "proved"
-        outcomes = experiment([claim.steps[0] for claim in answer.parts], chosen.seed) if proved else ()
-        learns = liveness(answer.parts[0], seed=chosen.seed) if proved and len(answer.parts) == 1 else None
+        found = answer.remarks
         seconds = time.perf_counter() - start
-        write(answer, outcomes, seconds, chosen.seed)
-    notes = [*answer_text(answer, outcomes), *(liveness_text(learns) if learns is not None else ())]
-    if chosen.certificate is not None and not proved:
+        write(answer, found, seconds, chosen.seed)
+    notes = [*answer_text(answer, found), *(liveness_text(found.learns) if found.learns is not None else ())]
+    if chosen.certificate is not None and answer.verdict != "proved":
         notes.append(f"  no certificate was written: there is none for what is {answer.verdict}")
-    found = answer_json(answer, outcomes, learns, seconds) if chosen.json else {}
-    show(chosen, found, notes)
+    if chosen.repairs is not None:
+        notes += [f"  wrote {path}" for path in save_repairs(answer.repairs, answer.variants[0], chosen.repairs)]
+    show(chosen, answer_json(answer, found, seconds) if chosen.json else {}, notes)
     return EXIT[answer.verdict]
 
 
@@ -214,6 +251,16 @@ def run_matrix(chosen: argparse.Namespace) -> int:
     found = run(chosen, progress(chosen))
     show(chosen, matrix_json(found) if chosen.json else {}, [] if chosen.json else list(matrix_text(found)))
     return PROVED if found.decided else UNDECIDED
+
+
+def run_fuzz(chosen: argparse.Namespace) -> int:
+    from .fuzz import fuzz_json, fuzz_text, run
+
+    found = run(chosen, progress(chosen))
+    show(chosen, fuzz_json(found) if chosen.json else {}, [] if chosen.json else list(fuzz_text(found)))
+    if not found.whole:
+        return INTERRUPTED
+    return PROVED if found.sound else REFUTED
 
 
 def run_verify(chosen: argparse.Namespace) -> int:
@@ -238,4 +285,16 @@ def run_list(chosen: argparse.Namespace) -> int:
         "architectures": [{"name": p.name, "description": p.description} for p in PRESETS.values()],
     }
     show(chosen, found, lines)
+    return PROVED
+
+
+def run_new(chosen: argparse.Namespace) -> int:
+    from ..proofs.check import preset_named
+    from .scaffold import Start, growing, new_file
+
+    preset = preset_named(chosen.architecture)
+    start = growing(chosen.grows, preset) if chosen.adds is None else Start(preset, adds=chosen.adds)
+    text = new_file(chosen.file, start, chosen.force)
+    lines = [f"wrote {chosen.file}; next: growproof check {chosen.file}"]
+    show(chosen, {"file": str(chosen.file), "text": text}, lines)
     return PROVED

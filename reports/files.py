@@ -37,6 +37,14 @@ def written(path: Path) -> Iterator[list[str]]:
         Path(name).unlink(missing_ok=True)
 
 
+def folder(path: Path) -> None:
+    """Make a folder unless it is there.  Raises VariantError."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise unwritable(path, error) from None
+
+
 def distinct(files: Mapping[str, Path | None]) -> None:
     """Files with what each is for are different ones; else one would replace another.  Raises VariantError."""
     seen: dict[Path, str] = {}

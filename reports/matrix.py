@@ -15,7 +15,7 @@ from ..symbolic.architecture import PRESETS, paper_model
 from ..symbolic.expand import expand
 from ..symbolic.variant import load
 from .answers import counterexample_json
-from .files import unwritable, written
+from .files import folder, written
 from .page import environment, policy, style_sheet
 from .sections import shown
 from .view import MatrixSection, ShownArchitecture, ShownCell
@@ -53,14 +53,6 @@ def run(chosen: argparse.Namespace, say: Say) -> Matrix:
     if chosen.repairs is not None:
         save_repairs(found, chosen.repairs)
     return found
-
-
-def folder(path: Path) -> None:
-    """Make a folder unless it is there.  Raises VariantError."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise unwritable(path, error) from None
 
 
 def save_repairs(found: Matrix, path: Path) -> None:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from ..proofs.certificate import certificate
 from ..proofs.check import Answer
-from ..proofs.experiment import Outcome
+from ..proofs.remarks import Remarks
+from ..proofs.repair import Repair
+from ..symbolic.variant import Variant
 from .files import distinct, written
 
-Write = Callable[[Answer, Sequence[Outcome], float, int], None]
+Write = Callable[[Answer, Remarks, float, int], None]
 
 
 @contextmanager
@@ -27,9 +30,9 @@ def outputs(html: Path | None, proof: Path | None, variants: Sequence[str] = ())
         page = files.enter_context(written(html)) if html is not None else None
         proofs = proof_file(proof, files)
 
-        def write(answer: Answer, outcomes: Sequence[Outcome], seconds: float, seed: int) -> None:
+        def write(answer: Answer, remarks: Remarks, seconds: float, seed: int) -> None:
             if page is not None:
-                page.append(page_of(answer, outcomes, seconds, seed))
+                page.append(page_of(answer, remarks, seconds, seed))
             if answer.verdict == "proved":
                 proofs(json.dumps(certificate(answer), indent=1, ensure_ascii=False) + "\n")
 
@@ -51,10 +54,19 @@ def proof_file(path: Path | None, files: ExitStack) -> Callable[[str], None]:
     return write
 
 
-def page_of(answer: Answer, outcomes: Sequence[Outcome], seconds: float, seed: int) -> str:
+def save_repairs(found: Sequence[Repair], variant: Variant, into: Path) -> Iterator[Path]:
+    """Every repaired variant as a file, numbered in the order in which they are offered."""
+    name = re.sub(r"\W+", "-", variant.name.lower()).strip("-") or "variant"
+    for i, one in enumerate(found, 1):
+        path = into / f"{name[:60]}-repair-{i}.toml"
+        with written(path) as parts:
+            parts.append(one.variant.text)
+        yield path
+
+
+def page_of(answer: Answer, remarks: Remarks, seconds: float, seed: int) -> str:
     """The page of one answer."""
     from .page import render
     from .report import one_page
-    from .sections import outcome_row
 
-    return render(one_page(answer, [outcome_row(found) for found in outcomes], seconds, seed))
+    return render(one_page(answer, remarks, seconds, seed))

@@ -5,7 +5,9 @@ embedded fonts, and the one script of the explorer where a page has one; the pag
 """
 
 import hashlib
+import re
 from base64 import b64encode
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -55,6 +57,28 @@ def style_sheet(*more: str) -> Markup:
     font = b64encode((_HERE / "fonts" / "STIXTwoMath-subset.woff2").read_bytes()).decode("ascii")
     sheets = [(_HERE / "templates" / name).read_text(encoding="utf-8") for name in ("style.css", *more)]
     return Markup("".join(sheets).replace("FONT", font))
+
+
+def fragment(section: Section) -> str:
+    """A section by itself, for a notebook: its style reaches nothing around it, and nothing runs."""
+    template = environment().get_template("fragment.html.j2")
+    still = replace(section, certificate_json="", initialiser=None)
+    return template.render(section=still, known=set(), style=scoped_style())
+
+
+@cache
+def scoped_style() -> Markup:
+    """The style sheet for what is within a fragment, in the reader's own mathematics font.
+
+    The rules stand inside one for the fragment, which takes the place of the whole page.
+    """
+    sheet = (_HERE / "templates" / "style.css").read_text(encoding="utf-8")
+    rules = re.sub(
+        r"(?m)^( *)(:root|html|body)(?= \{)", r"\1&", re.sub(r"@font-face \{[^}]*\}|@page \{[^}]*\}", "", sheet)
+    )
+    return Markup(
+        f".growproof {{\n{rules}\n& {{ font-size: 1rem; max-width: none; padding: 0.5rem 1.2rem 1.2rem; }}\n}}"
+    )
 
 
 def _script(page: Page) -> Markup:

@@ -16,11 +16,11 @@ from ..proofs.lattice import Sorted
 from ..proofs.liveness import standstill
 from ..proofs.matrix import SIX, Matrix, matrix
 from ..proofs.places import apart
+from ..proofs.remarks import Remarks
 from ..proofs.statement import plain
 from ..symbolic.architecture import PRESETS, Preset
-from ..symbolic.notation import latex
 from ..symbolic.variant import load
-from .answers import counterexample_json
+from .answers import counterexample_json, remaining_latex, residual_of
 from .files import written
 from .initialiser import parts_json
 from .matrix import matrix_section
@@ -28,7 +28,7 @@ from .sections import evidence_row, rules, section, shown, text_of
 from .starts import with_study
 from .trust import TRUST, intro
 from .view import Finding as ShownFinding
-from .view import Mark, NumericRow, Page, Section
+from .view import Mark, Page, Section
 
 Say = Callable[[str], None]
 Json = dict[str, Any]
@@ -142,7 +142,7 @@ def finding_of(found: Finding) -> ShownFinding:
         title=text_of(found.title),
         text=(text_of(found.text), *verdicts, *found.measured),
         marks=tuple(marks) or ("measured",),
-        formulas=() if refuted is None else tuple(f"{latex(a)} = {latex(b)}" for a, b in refuted.residual),
+        formulas=() if refuted is None else tuple(map(remaining_latex, residual_of(refuted))),
         counterexample=None if refuted is None or refuted.counterexample is None else shown(refuted.counterexample),
     )
 
@@ -205,9 +205,9 @@ def finding_json(found: Finding) -> Json:
     }
 
 
-def one_page(answer: Answer, numeric: Sequence[NumericRow], seconds: float, seed: int) -> Page:
+def one_page(answer: Answer, remarks: Remarks, seconds: float, seed: int) -> Page:
     """The page of `check --html`: one section; a single proved variant comes with the study of its constraints."""
-    found = section(answer, "answer", numeric)
+    found = section(answer, "answer", remarks=remarks)
     if answer.verdict == "proved" and len(answer.variants) == 1:
         found = studied(found, study_of(answer.parts[0], answer.preset, seed), seed)
     return Page(section_title(answer), intro(answer.preset), (found,), rules=rules(), trust=TRUST, seconds=seconds)

@@ -5,25 +5,42 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ..numeric.evidence import Row
+from ..proofs.blame import Blame, blame
 from ..proofs.certificate import certificate
-from ..proofs.check import Answer, Claim
+from ..proofs.check import Answer, Claim, preset_named
 from ..proofs.constraints import Dropped
 from ..proofs.counterexample import Counterexample
 from ..proofs.experiment import Outcome
 from ..proofs.kernel import RULES
-from ..proofs.statement import Formula, Sentence, assumptions, statement
+from ..proofs.remarks import Remarks
+from ..proofs.residual import remaining
+from ..proofs.statement import Formula, Sentence, assumptions, equation, statement
 from ..proofs.trace import Value as TraceValue
 from ..proofs.trace import trace
-from ..symbolic.architecture import PARAMETERS
-from ..symbolic.expand import Expansion
+from ..symbolic.architecture import PARAMETERS, paper_model
+from ..symbolic.errors import VariantError
+from ..symbolic.expand import Expansion, expand
 from ..symbolic.notation import latex, name_latex
 from ..symbolic.terms import MatrixExpr, ZeroMatrix, atoms, block_rows
-from .answers import final_claim, input_of, named_matrices, number_json, proved_by, sizes_of
+from ..symbolic.variant import Variant
+from .answers import (
+    factor_text,
+    final_claim,
+    input_of,
+    named_matrices,
+    number_json,
+    proved_by,
+    remaining_latex,
+    residual_of,
+    sizes_of,
+    tried_text,
+)
 from .derivation import Chain, chains
-from .view import Cell, Constraint, Goal, Kind, Math, NumericRow, Picture, Section, Step, Text, Value
+from .view import Cell, Constraint, Goal, Kind, Math, NumericRow, Picture, Repaired, Section, Step, Text, Value
 from .view import Counterexample as Shown
 
 
@@ -36,9 +53,10 @@ def section(
     answer: Answer,
     identifier: str,
     numeric: Sequence[NumericRow] = (),
+    remarks: Remarks | None = None,
 ) -> Section:
     """One answer as a section of a page."""
-    claim = final_claim(answer)
+    claim, notes = final_claim(answer), remarks or Remarks()
     proved = answer.verdict == "proved"
     return Section(
         id=identifier,
@@ -50,9 +68,13 @@ def section(
         assumptions=tuple(text_of(line) for line in assumptions(answer)),
         pictures=tuple(pictures(claim.steps[0])) if len(claim.steps) == 1 else (),
         goals=tuple(goal_of(chain) for chain in chains(claim)) if proved else (),
-        residual=() if answer.counterexample else tuple(f"{latex(a)} = {latex(b)}" for a, b in answer.residual),
+        residual=() if answer.counterexample else tuple(map(remaining_latex, residual_of(answer))),
         counterexample=None if answer.counterexample is None else shown(answer.counterexample),
-        numeric=tuple(numeric),
+        features=notes.offer.features if notes.offer is not None else (),
+        repairs=tuple(Repaired(one.changes, one.variant.text) for one in notes.offer.repairs) if notes.offer else (),
+        tried=f"Tried: {tried_text(notes.tried)}." if notes.tried is not None else "",
+        numeric=(*numeric, *map(outcome_row, notes.outcomes)),
+        factors=tuple((Math(latex(one.factor)), f" {factor_text(one)}.") for one in notes.factors),
         sha256=", ".join(variant.sha256 for variant in answer.variants),
         certificate_json=json.dumps(certificate(answer)) if proved else "",
         variant_text="\n\n".join(variant.text for variant in answer.variants),
@@ -61,6 +83,55 @@ def section(
 
 def how(answer: Answer) -> Text:
     return f"Shown by {' and by '.join(proved_by(answer))}." if answer.verdict == "proved" else ""
+
+
+def claim_section(claim: Claim, identifier: str) -> Section:
+    """A claim with its derivations; without a verdict where a goal is open."""
+    proved = claim.theorem is not None
+    done = [chain for chain, goal in zip(chains(claim), claim.goals, strict=False) if goal.theorem is not None]
+    still = [goal.derivation.residual for goal in claim.goals if goal.derivation.residual is not None]
+    new = {block.symbol for step in claim.steps for block in step.blocks}
+    return Section(
+        id=identifier,
+        title=" then ".join(variant.name for variant in claim.variants),
+        source="; ".join(dict.fromkeys(variant.source for variant in claim.variants)),
+        description=claim.variants[0].description if len(claim.variants) == 1 else "",
+        verdict="proved" if proved else None,
+        statement=tuple(text_of(line) for line in statement(claim.steps)),
+        pictures=tuple(pictures(claim.steps[0])) if len(claim.steps) == 1 else (),
+        goals=tuple(map(goal_of, done)),
+        residual=tuple(dict.fromkeys(remaining_latex(one) for ends in still for one in remaining(*ends, new))),
+        sha256=", ".join(variant.sha256 for variant in claim.variants),
+        variant_text="\n\n".join(variant.text for variant in claim.variants),
+    )
+
+
+def expansion_section(step: Expansion, identifier: str) -> Section:
+    """What a variant does to an architecture, and what it asks of the new blocks."""
+    equations = (equation(left, right).latex for left, right in step.constraints)
+    return Section(
+        id=identifier,
+        title=f"{step.variant.name} on {step.old.preset.name}",
+        source=step.variant.source,
+        description=step.variant.description,
+        verdict=None,
+        assumptions=step.assumptions,
+        pictures=tuple(pictures(step)),
+        constraints=tuple(Constraint(one, "asked of the new blocks") for one in equations),
+        sha256=step.variant.sha256,
+        variant_text=step.variant.text,
+    )
+
+
+def variant_section(variant: Variant, identifier: str) -> Section:
+    """A variant on the architecture that it names; with the reason where it does not fit that."""
+    try:
+        step = expand(paper_model(preset_named(variant.architecture)), variant)
+    except VariantError as error:
+        why = f"It cannot be used on {variant.architecture}: {error}"
+        found = Section(identifier, variant.name, variant.source, why, None)
+        return replace(found, sha256=variant.sha256, variant_text=variant.text)
+    return replace(expansion_section(step, identifier), title=variant.name)
 
 
 # ---------------------------------------------------------------- derivations
@@ -121,7 +192,7 @@ def cell(step: Expansion, block: MatrixExpr) -> Cell:
 def shown(found: Counterexample) -> Shown:
     """A counterexample as it would stand on a blackboard."""
     steps = trace(found)
-    first, end = steps.first_divergence, steps.values[-1]
+    first, end, culprits = steps.first_divergence, steps.values[-1], blame(found, steps)
     sizes = [(name_latex(name), str(value)) for name, value in sizes_of(found).items()]
     for name, (before, after) in found.scalars.items():
         sizes += [(name_latex(name), entry_latex(before)), (name_latex(f"{name}_hat"), entry_latex(after))]
@@ -148,7 +219,17 @@ def shown(found: Counterexample) -> Shown:
             f"Replayed in numpy (float64) on both full models: largest difference {found.replay.max_abs:.3g}, "
             f"{found.replay.ratio:.1g} times the bound for rounding errors."
         ),
+        blame=("To blame: ", *between(culprits), f": {culprits.reason}."),
     )
+
+
+def between(culprits: Blame) -> Iterator[str | Math]:
+    """The names of what is to blame, with commas."""
+    for i, name in enumerate(culprits.names):
+        yield ", " if i else ""
+        bare, _, step = name.partition(" ")
+        yield Math(name_latex(bare))
+        yield f" {step}" if step else ""
 
 
 def placed(value: TraceValue) -> tuple[str | Math, ...]:

@@ -83,6 +83,7 @@ class Counterexample:
     difference: Text
     first_divergence: Text
     replay: Text
+    blame: Text = ""
 
 
 @dataclass(frozen=True)
@@ -147,23 +148,38 @@ class NumericRow:
 
 
 @dataclass(frozen=True)
+class Repaired:
+    """A repair, proved: what it changes, and the text of the repaired variant."""
+
+    changes: tuple[str, ...]
+    variant_text: str
+
+
+@dataclass(frozen=True)
 class Section:
-    """One expansion, or one composition: what is claimed, why it holds and what the numbers say."""
+    """One expansion, or one composition: what is claimed, why it holds and what the numbers say.
+
+    What is only shown, and no answer, has no verdict.
+    """
 
     id: str
     title: str
     source: str
     description: Text
-    verdict: Verdict
-    statement: tuple[Text, ...]
+    verdict: Verdict | None
+    statement: tuple[Text, ...] = ()
     assumptions: tuple[Text, ...] = ()
     pictures: tuple[Picture, ...] = ()
     goals: tuple[Goal, ...] = ()
     residual: tuple[str, ...] = ()
     counterexample: Counterexample | None = None
+    features: tuple[str, ...] = ()
+    repairs: tuple[Repaired, ...] = ()
+    tried: Text = ""
     constraints: tuple[Constraint, ...] = ()
     initialiser: Initialiser | None = None
     numeric: tuple[NumericRow, ...] = ()
+    factors: tuple[Text, ...] = ()
     sha256: str = ""
     certificate_json: str = ""
     variant_text: str = ""

@@ -17,6 +17,7 @@ from growproof.symbolic.architecture import PRESETS
 
 FREE = ('[constraints]\nC = "0"\n', "")
 CONTRADICTION = ('C = "0"\n', 'C = "0"\n"2*C" = "ones(p_hat - p, h)"\n')
+FORCED = ('C = "0"\n', 'C = "0"\n"B*C" = "b_l2"\n')  # met by old parameters with b_l2 = 0 only
 FIELDS = {
     *("format", "variant", "architecture", "verdict", "statement", "assumptions", "derivation"),
     *("counterexample", "residual", "repairs", "solved", "liveness", "numeric", "seconds"),
@@ -46,10 +47,19 @@ def test_unusable_input_has_status_2(run):
     assert "mlp-expansion" in ran.err
 
 
-def test_constraints_that_nothing_meets_prove_nothing_and_have_status_3(run, variant):
-    ran = run("check", variant(CONTRADICTION))
+def test_constraints_that_some_old_parameters_do_not_meet_prove_nothing_and_have_status_3(run, variant):
+    ran = run("check", variant(FORCED))
     assert (ran.status, ran.err) == (3, "")
     assert ran.out.startswith("undecided: ")
+    assert "no solution of the constraints was found" in ran.out
+
+
+def test_constraints_that_contradict_each_other_are_unusable_and_have_status_2(run, variant):
+    path = variant(CONTRADICTION)
+    ran = run("check", path)
+    assert (ran.status, ran.out) == (2, "")
+    assert ran.err.startswith(f"growproof: {path}:17:1: the constraints cannot be met")
+    assert "`C = 0` (line 17) and `2*C = ones(p_hat - p, h)` (line 18)" in ran.err
 
 
 def test_the_architecture_decides(run):
@@ -108,7 +118,7 @@ def test_the_json_of_a_proof_has_its_fields(run):
 
 
 def test_the_json_of_an_open_question_says_what_remains(run, variant):
-    found = checked_json(run("check", variant(CONTRADICTION), "--json"))
+    found = checked_json(run("check", variant(FORCED), "--json"))
     assert found["verdict"] == "undecided"
     assert found["counterexample"] is None
 

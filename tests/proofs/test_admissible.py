@@ -3,12 +3,12 @@
 import pytest
 
 from growproof.proofs.admissible import solution
-from growproof.proofs.check import claim_of
+from growproof.proofs.check import chain, claim_of, composed
 from growproof.proofs.kernel import Equation
 from growproof.symbolic.architecture import PRESETS, paper_model
 from growproof.symbolic.errors import VariantError
 from growproof.symbolic.terms import atoms, eye, matrix, negative, ones, product, size, total, transposed, zero
-from growproof.symbolic.variant import catalogue, load
+from growproof.symbolic.variant import catalogue, load, loads
 
 m, n = size("m"), size("n")
 A, B, C = (matrix(name, m, n) for name in "ABC")
@@ -92,12 +92,16 @@ def test_a_solution_meets_the_constraints_when_it_is_put_in():
         mlp("M_W_l2 = 0", "M_W_l1*M_W_l2 = W_l1*W_l2"),
     ],
 )
-def test_a_contradiction_is_not_proved_although_its_goals_are(text, answer):
+def test_a_contradiction_is_not_proved_although_its_goals_are(text):
     """Each has M_W_l2 = 0, from which every goal of theorem 3.1 follows."""
-    found = answer(text)
-    assert all(goal.theorem is not None for goal in found.parts[0].goals)
-    assert not found.parts[0].admissible
-    assert found.parts[0].theorem is None
+    claim = claim_of([loads(text, "test.toml")], paper_model(PRESETS["paper"]))
+    assert all(goal.theorem is not None for goal in claim.goals)
+    assert not claim.admissible
+    assert claim.theorem is None
+
+
+def test_what_only_some_old_parameters_meet_is_undecided(answer):
+    found = answer(mlp("M_W_l2 = 0", "M_b_l1*M_W_l2 = b_l2"))
     assert found.composition is None
     assert found.verdict == "undecided"
 
@@ -117,11 +121,13 @@ def test_what_forces_an_old_parameter_is_not_proved(text, answer):
 def test_a_chain_with_a_contradiction_in_one_link_is_not_proved(answer):
     contradiction = mlp("M_W_l2 = 0", "2*M_W_l2 = ones(p_hat - p, h)")
     heads = load("heads-expansion").text
-    for chain in ((contradiction, heads), (heads, contradiction), (contradiction, contradiction)):
-        found = answer(*chain)
-        assert found.composition is None
-        assert found.direct.theorem is None
-        assert found.verdict != "proved"
+    for texts in ((contradiction, heads), (heads, contradiction), (contradiction, contradiction)):
+        variants = [loads(text, "test.toml") for text in texts]
+        base = paper_model(PRESETS["paper"])
+        assert composed([claim_of([variant], base) for variant in variants], chain(variants, base)) is None
+        assert claim_of(variants, base).theorem is None
+        with pytest.raises(VariantError, match="cannot be met"):
+            answer(*texts)
 
 
 @pytest.mark.parametrize(

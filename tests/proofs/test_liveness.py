@@ -14,7 +14,7 @@ from sympy import S
 from growproof.numeric import architecture
 from growproof.numeric.forward import transformer
 from growproof.numeric.model import from_nested
-from growproof.proofs import kernel, prover
+from growproof.proofs import kernel, prover, rules
 from growproof.proofs import liveness as module
 from growproof.proofs.check import Claim, claim_about, claim_of, derived
 from growproof.proofs.choices import given

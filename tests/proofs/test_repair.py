@@ -1,6 +1,7 @@
 """What breaks an expansion on an architecture, and how it is repaired: named, proved, replayed, and never wrong."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 from types import SimpleNamespace
@@ -16,10 +17,12 @@ from growproof.proofs.experiment import PROFILE
 from growproof.proofs.features import as_in_the_paper, breaking, different, in_words, seems_to_hold
 from growproof.proofs.repair import Repair
 from growproof.symbolic.architecture import PRESETS, paper_model
+from growproof.symbolic.errors import VariantError
 from growproof.symbolic.expand import expand
 from growproof.symbolic.floats import float_arithmetic
 from growproof.symbolic.instances import grown
 from growproof.symbolic.preset import OPTIONS, Preset
+from growproof.symbolic.syntax import Expression, parse
 from growproof.symbolic.variant import Variant, catalogue, load, loads
 from growproof.symbolic.writing import fitted, text_of
 
@@ -106,7 +109,7 @@ def difference(variant: Variant, preset: Preset, seed: int) -> float:
     step = expand(paper_model(preset), variant)
     old = drawn_model(preset, PROFILE, entries, RANDOM)
     new = drawn_blocks(step, old, PROFILE, entries, rng)
-    return compared(preset, old, grown(step, old, new, float_arithmetic())).ratio
+    return compared([step], old, grown(step, old, new, float_arithmetic())).ratio
 
 
 # ---------------------------------------------------------------- features
@@ -226,16 +229,17 @@ def test_a_constant_score_factor_must_not_be_undone():
 
 def test_a_factor_is_of_a_matrix_and_its_bias_together():
     """Under a q/k norm it is whole queries and keys that are scaled, X W + b."""
-    found = mended(load(ATTENTION), preset("qwen3", attention_bias="qkv", positions="table"))
-    changed = {change.split(" = ")[0] for change in found.changes}
-    assert {"M_W_Q", "M_b_Q"} <= changed
+    biased = preset("qwen3", attention_bias="qkv", positions="table")
+    changed = next(repair.candidates(load(ATTENTION), biased, ["qk_norm"], 0))
+    assert {"M_W_Q", "M_b_Q"} <= set(changed)
     assert ("W_Q" in changed, "W_K" in changed) == ("b_Q" in changed, "b_K" in changed)
-    assert {"W_Q", "W_K"} & changed
+    assert {"W_Q", "W_K"} & set(changed)
 
 
-def test_a_factor_of_the_logits_that_follows_h_is_kept():
+def test_a_factor_of_the_logits_that_follows_h_is_kept_or_made_up_for():
+    """1/sqrt(h) becomes 1/sqrt(h_hat), which is what the factor on the last gain is for."""
     found = mended(load(HIDDEN), preset("t5", logit_scale=True))
-    assert set(found.changes) == {"eps = eps*h/h_hat", "logit_scale = logit_scale"}
+    assert set(found.changes) - {"eps = eps*h/h_hat"} in ({"logit_scale = logit_scale"}, {"g_out = [g_out, M_g_out]"})
 
 
 def test_a_missing_zero_is_found_where_the_paper_is_broken_too():
@@ -275,6 +279,143 @@ def test_the_seed_does_not_matter(seed):
     assert set(repair.repair(variant, gemma, found, seed).changes) == REPAIRED[HIDDEN, "gemma"]
 
 
+# ---------------------------------------------------------------- what `check` offers
+
+FREE_MLP = load(MLP).text.replace('M_W_l2 = "0"', "")
+BARE = load(ATTENTION).text.replace("sqrt(k_hat)/sqrt(k)*", "")
+TWICE = """name = "Twice"
+[grows]
+p = "2*p"
+v = "2*v"
+[rewrite]
+W_l1 = "[W_l1, W_l1]"
+b_l1 = "[b_l1, b_l1]"
+W_l2 = "[W_l2; W_l2]"
+W_V = "[W_V, W_V]"
+W_O = "[W_O; W_O]"
+"""
+HALVES = "W_l2 = [1/2*W_l2; 1/2*W_l2]"
+ROOTS = [f"W_{x} = [sqrt(k_hat)/sqrt(k)*W_{x}, M_W_{x}]" for x in "QK"]
+GAINS = [f"g_{x} = [sqrt(h)/sqrt(h_hat)*g_{x}, M_g_{x}]" for x in ("MHA", "MLP")]
+
+OFFERED = {
+    # relu(N M1 + m1) M2 = 0 where M2 = 0, or M1 = m1 = 0
+    "an MLP that is free": (FREE_MLP, [["M_W_l2 = 0"], ["M_W_l1 = 0", "M_b_l1 = 0"]]),
+    "a head that is free": (load("head-addition").text.partition("[constraints]")[0], [["M_W_V = 0"], ["M_W_O = 0"]]),
+    # sum of x^2 is over h_hat columns, of which only h are not zero
+    "no factor on the gains": (load(HIDDEN).text.replace("sqrt(h)/sqrt(h_hat)*", ""), [GAINS]),
+    "no factor on one gain": (load(HIDDEN).text.replace("sqrt(h)/sqrt(h_hat)*g_MLP", "g_MLP"), [GAINS[1:]]),
+    # 1/sqrt(k) becomes 1/sqrt(k_hat)
+    "no factor on queries and keys": (BARE, [[ROOTS[0]], [ROOTS[1]]]),
+    "no factor, no zeros": (
+        BARE.partition("[constraints]")[0],
+        [[ROOTS[0], "M_W_Q = 0"], [ROOTS[0], "M_W_K = 0"], [ROOTS[1], "M_W_Q = 0"]],
+    ),
+    "another factor": (
+        load(ATTENTION).text.replace("sqrt(k_hat)/sqrt(k)", "k_hat/k"),
+        [[ROOTS[1]], ["W_Q = [sqrt(k)/sqrt(k_hat)*W_Q, M_W_Q]"]],
+    ),
+    # what is written twice is read by half, in both sublayers
+    "everything twice": (TWICE, [[HALVES, "W_V = [1/2*W_V, 1/2*W_V]"], [HALVES, "W_O = [1/2*W_O; 1/2*W_O]"]]),
+    "a sign": ('name = "f"\n[rewrite]\nW_V = "-W_V"\n', [["W_V = W_V"]]),
+}
+every_offer = pytest.mark.parametrize("name", OFFERED)
+
+
+@cache
+def offered(name: str) -> tuple[Repair, ...]:
+    return repair.offer(loads(OFFERED[name][0], "f.toml"), PRESETS["paper"]).repairs
+
+
+@every_offer
+def test_the_smallest_repairs_are_those_found_by_hand(name):
+    assert [list(found.changes) for found in offered(name)] == OFFERED[name][1]
+
+
+@every_offer
+def test_what_is_offered_is_proved_from_its_text_and_leaves_random_models_alone(name):
+    for found in offered(name):
+        again = loads(found.variant.text, "saved.toml")
+        assert check([again], PRESETS["paper"]).verdict == "proved"
+        assert all(difference(again, PRESETS["paper"], seed) <= 1 for seed in range(3))
+
+
+@every_offer
+def test_nothing_of_an_offer_can_be_left_out(name):
+    """Each change undone by itself, and what is left is refuted."""
+    before = loads(OFFERED[name][0], "f.toml")
+    for found in offered(name):
+        for change in found.changes:
+            assert check([undone(found.variant, before, change)], PRESETS["paper"]).verdict == "refuted", change
+
+
+def undone(found: Variant, before: Variant, change: str) -> Variant:
+    """A repaired variant without one of its changes."""
+    key, _, _ = change.partition(" = ")
+    rewrite = {**found.rewrite, key: before.rewrite[key]} if key in before.rewrite else found.rewrite
+    kept = tuple(one for one in found.constraints if text(one.left) != key or key in before.rewrite)
+    return loads(text_of(replace(found, rewrite=rewrite, constraints=kept)), "less.toml")
+
+
+def test_no_repair_has_fewer_edits_than_what_is_offered(monkeypatch):
+    """With one edit less there is none: neither halves alone, nor a factor without its zero."""
+    monkeypatch.setattr(repair, "MOST_EDITS", 1)
+    assert repair.offer(loads(TWICE, "f.toml"), PRESETS["paper"]).repairs == ()
+    monkeypatch.setattr(repair, "MOST_EDITS", 0)
+    assert repair.offer(loads(BARE, "f.toml"), PRESETS["paper"]).repairs == ()
+
+
+def test_nothing_is_offered_that_the_kernel_does_not_prove(monkeypatch):
+    monkeypatch.setattr(repair, "claim_of", lambda *_: SimpleNamespace(theorem=None))
+    for wrong, _ in OFFERED.values():
+        assert repair.offer(loads(wrong, "f.toml"), PRESETS["paper"]).repairs == ()
+
+
+def test_nothing_is_offered_that_numbers_refute(monkeypatch):
+    """A prover that proves anything, and a search that sees nothing: the look at the saved text remains."""
+    monkeypatch.setattr(repair, "claim_of", lambda *_: SimpleNamespace(theorem=True))
+    monkeypatch.setattr(repair, "agree", lambda *_, **__: True)
+    for text in (BARE, TWICE):
+        found = repair.offer(loads(text, "f.toml"), PRESETS["paper"]).repairs
+        assert all(check([one.variant], PRESETS["paper"]).verdict == "proved" for one in found)
+    monkeypatch.setattr(repair, "edits", lambda *_: iter([{"W_K": parse("[2*W_K, M_W_K]")}]))
+    assert repair.offer(loads(BARE, "f.toml"), PRESETS["paper"]).repairs == ()
+
+
+def test_what_one_feature_breaks_is_mended_and_of_several_they_are_named():
+    one = repair.offer(load(ATTENTION), PRESETS["llama"])
+    assert [found.change for found in one.repairs] == ["rope_base = rope_base^(k_hat/k)"]
+    several = repair.offer(load(HIDDEN), PRESETS["gpt2"])
+    assert set(several.features) == {"LayerNorm", "an epsilon", "a tied output"}
+    assert several.repairs == ()
+
+
+def test_a_repair_that_is_too_long_for_a_file_is_not_offered(monkeypatch):
+    def too_long(*_: object) -> None:
+        raise VariantError("the variant file is too large")
+
+    wrong = loads(BARE, "f.toml")
+    monkeypatch.setattr(repair, "loads", too_long)
+    assert repair.offer(wrong, PRESETS["paper"]).repairs == ()
+
+
+def test_a_repair_knows_no_name():
+    """With other names for the new blocks, the same edits in these names."""
+    other = loads(BARE.replace("M_", "Fresh"), "other.toml")
+    found = [one.change.replace("Fresh", "M_") for one in repair.offer(other, PRESETS["paper"]).repairs]
+    assert found == [one.change for one in offered("no factor on queries and keys")]
+
+
+@pytest.mark.parametrize(
+    ("sets", "items"), [([], "abc"), ([()], "abc"), (["a", "bc"], "abcd"), (["ab", "bc", "cd"], "abcd")]
+)
+def test_every_smallest_set_is_found(sets, items):
+    def holds(chosen: object) -> bool:
+        return any(set(one) <= set(chosen) for one in sets)
+
+    assert sorted(map(set, repair.smallest_sets(items, holds)), key=sorted) == sorted(map(set, sets), key=sorted)
+
+
 # ---------------------------------------------------------------- never a wrong one
 
 
@@ -284,15 +425,20 @@ def edits_only(monkeypatch):
     monkeypatch.setattr(repair, "two_copies", lambda *_: None)
 
 
+def wrong_words(variant: Variant, step: object) -> Iterator[dict[str, Expression]]:
+    """Both the wrong way round."""
+    yield {"eps": parse("eps*h_hat/h")} if "h" in variant.grows else {"rope_base": parse("rope_base^(k/k_hat)")}
+
+
 def test_a_wrong_word_of_the_vocabulary_is_never_offered(monkeypatch, edits_only):
-    monkeypatch.setattr(repair, "SCALARS", {"eps": ("h", "eps*h_hat/h"), "rope_base": ("k", "rope_base^(k/k_hat)")})
+    monkeypatch.setattr(repair, "edits", wrong_words)
     assert repair.repair(load(HIDDEN), PRESETS["paper-eps"], ["eps"]) is None
     assert repair.repair(load(ATTENTION), PRESETS["llama"], ["positions"]) is None
 
 
 def test_numbers_that_see_nothing_are_not_enough(monkeypatch, edits_only):
     """With a blind filter, the unchanged variant comes first, then a wrong word; the prover refuses both."""
-    monkeypatch.setattr(repair, "SCALARS", {"eps": ("h", "eps*h_hat/h")})
+    monkeypatch.setattr(repair, "edits", wrong_words)
     monkeypatch.setattr(repair, "same_output", lambda *_: True)
     monkeypatch.setattr(repair, "seems_to_hold", lambda *_: True)
     assert repair.repair(load(HIDDEN), PRESETS["paper-eps"], ["eps"]) is None
@@ -300,7 +446,7 @@ def test_numbers_that_see_nothing_are_not_enough(monkeypatch, edits_only):
 
 def test_a_prover_that_proves_anything_is_not_enough(monkeypatch, edits_only):
     """With a blind filter and a wrong word as well: what is offered is looked at once more, as it was saved."""
-    monkeypatch.setattr(repair, "SCALARS", {"eps": ("h", "eps*h_hat/h")})
+    monkeypatch.setattr(repair, "edits", wrong_words)
     monkeypatch.setattr(repair, "same_output", lambda *_: True)
     monkeypatch.setattr(repair, "claim_of", lambda *_: SimpleNamespace(theorem=True))
     assert repair.repair(load(HIDDEN), PRESETS["paper-eps"], ["eps"]) is None

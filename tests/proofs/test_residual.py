@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from growproof.proofs.kernel import Equation
 from growproof.proofs.residual import core, sums
+from growproof.proofs.residual import remaining as reading
 from growproof.symbolic.evaluate import Values, evaluate
 from growproof.symbolic.floats import float_arithmetic
 from growproof.symbolic.terms import (
@@ -43,6 +44,46 @@ def asked(term, new=NEW):
     found = core(term, new)
     assert found is None or all(equation.right == zero(*equation.left.shape) for equation in found)
     return None if found is None else [equation.left for equation in found]
+
+
+# --- for a reader ---
+
+
+def shown(left, right):
+    return [(found.term, found.families) for found in reading(left, right, NEW)]
+
+
+def test_what_both_sides_share_is_not_shown():
+    assert shown(total(X, product(A, B)), X) == [(product(A, B), ())]
+
+
+def test_old_factors_around_the_new_blocks_are_not_shown():
+    assert shown(product(X, W, A, B, V), O) == [(product(A, B), ())]
+
+
+def test_a_sum_over_heads_is_asked_of_every_head():
+    term = HeadSum(product(Softmax(X), X, Q, K, W), "heads")
+    assert shown(total(X, term), X) == [(product(Q, K), ("heads",))]
+
+
+def test_a_function_of_new_blocks_stays():
+    inner = product(Act(product(X, A), "relu"), C)
+    assert shown(total(product(inner, W), X), X) == [(inner, ())]
+
+
+def test_words_with_other_factors_around_them_stay_as_they_are():
+    found = total(product(X, A), product(W, B))
+    assert shown(found, O) == [(found, ())]
+
+
+def test_words_that_agree_around_the_new_blocks_are_one_equation():
+    assert shown(total(product(X, A, W), product(X, B, W)), O) == [(total(A, B), ())]
+
+
+@pytest.mark.parametrize("spoilt", [product(Y, A, W), product(X, A, V), product(2, X, W)])
+def test_what_is_left_out_is_the_same_in_every_word(spoilt):
+    found = total(product(X, B, W), spoilt)
+    assert shown(found, O) == [(found, ())]
 
 
 # --- sums of words ---

@@ -1,0 +1,39 @@
+"""What goes with an answer: numbers and learning for what is proved, blame and repairs for what is refuted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .blame import Blame, blame
+from .check import Answer
+from .experiment import Factor, Outcome, experiment, factors
+from .liveness import Liveness, liveness
+from .repair import Offer, offer
+from .trace import trace
+from .tried import Tried, tried
+
+
+@dataclass(frozen=True)
+class Remarks:
+    """Each is empty or None where the answer has no use for it."""
+
+    outcomes: tuple[Outcome, ...] = ()  # proved: in numpy, in every format
+    factors: tuple[Factor, ...] = ()
+    learns: Liveness | None = None  # proved, a single variant
+    blame: Blame | None = None  # refuted
+    offer: Offer | None = None  # refuted, a single variant
+    tried: Tried | None = None  # undecided
+
+
+def remarks(answer: Answer, seed: int = 0) -> Remarks:
+    """Everything that goes with an answer."""
+    steps = [claim.steps[0] for claim in answer.parts]
+    if answer.verdict == "proved":
+        outcomes = experiment(steps, seed)
+        sizes = outcomes[0].sizes if outcomes else {}
+        learns = liveness(answer.parts[0], seed=seed) if len(steps) == 1 else None
+        return Remarks(outcomes=outcomes, factors=factors(steps, sizes), learns=learns)
+    if answer.counterexample is None:
+        return Remarks(tried=tried(answer.parts, seed))
+    offered = offer(answer.variants[0], answer.preset, seed) if len(steps) == 1 else None
+    return Remarks(blame=blame(answer.counterexample, trace(answer.counterexample)), offer=offered)
