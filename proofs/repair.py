@@ -43,8 +43,8 @@ from .features import (
     seems_to_hold,
 )
 from .goals import prove_growth
-from .rules import simplified
 from .prover import STRATEGIES
+from .rules import simplified
 
 TRIES = 160  # edited variants that are tried on numbers
 FEW_TRIES = 40  # where the model is larger than the paper's
