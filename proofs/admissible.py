@@ -2,32 +2,53 @@
 
 For a claim about all old parameters, the constraints must have a solution in the new blocks whatever the
 old parameters are.  A solution is looked for in the simplest way (solve for a new block where a constraint
-is linear in it, every other new block zero, or the identity where zero does not do) and each constraint is then
-proved for it by the kernel.
+is linear in it, every other new block zero, or the identity where zero does not do, with zeros beside or below it where
+a block is known to be wider or higher) and each constraint is then proved for it by the kernel.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice, product
 
 from ..symbolic.architecture import side
+from ..symbolic.elaborate import Scope
 from ..symbolic.expand import Expansion
-from ..symbolic.terms import Expr, MatrixExpr, MatrixSymbol, atoms, children, eye, path_of, substitute, subterms, zero
+from ..symbolic.terms import (
+    Expr,
+    MatrixExpr,
+    MatrixSymbol,
+    Symbol,
+    atoms,
+    blocks,
+    children,
+    eye,
+    path_of,
+    substitute,
+    subterms,
+    zero,
+)
 from .kernel import Context, Equation, solved, split, summands
 from .prover import prove
 
 Solution = dict[Expr, MatrixExpr]
+ANY_SIZES: Mapping[Symbol, Expr] = {}  # nothing is known of which size exceeds which
 
 
-def solution(hypotheses: Sequence[Equation], new: Sequence[MatrixSymbol]) -> Solution | None:
-    """New blocks that meet the hypotheses for all old parameters, or None where none was found."""
+def solution(
+    hypotheses: Sequence[Equation], new: Sequence[MatrixSymbol], above: Mapping[Symbol, Expr] = ANY_SIZES
+) -> Solution | None:
+    """New blocks that meet the hypotheses for all old parameters, or None where none was found.
+
+    `above` gives, for a grown size, the size that it exceeds.
+    """
+    sizes = Scope({}, above, "")
     found = solved_blocks(hypotheses, set(new))
     others = [block for block in new if block not in found]
     zeros: Solution = {block: zero(*block.shape) for block in others}
     open_ones = [h for h in hypotheses if not met(h, complete(found, zeros))]
     unmet = {symbol for h in open_ones for symbol in atoms(h.left) | atoms(h.right)}
-    simple = {block: eye(block.rows) if block in unmet and is_square(block) else zeros[block] for block in others}
+    simple = {block: identity(block, sizes) if block in unmet else zeros[block] for block in others}
     candidates = (complete(found, zeros), complete(found, simple))
     return next((chosen for chosen in candidates if all(met(h, chosen) for h in hypotheses)), None)
 
@@ -42,8 +63,16 @@ def met(hypothesis: Equation, chosen: Solution) -> bool:
     return prove(Context(), left, right).theorem is not None
 
 
-def is_square(block: MatrixSymbol) -> bool:
-    return bool(block.rows == block.cols)
+def identity(block: MatrixSymbol, sizes: Scope) -> MatrixExpr:
+    """I, [I, 0] or [I; 0] of a block's shape; 0 where it is not known which of these fits."""
+    rows, columns = block.shape
+    if rows == columns:
+        return eye(rows)
+    if sizes.is_size(columns - rows):
+        return blocks([[eye(rows), zero(rows, columns - rows)]])
+    if sizes.is_size(rows - columns):
+        return blocks([[eye(columns)], [zero(rows - columns, columns)]])
+    return zero(rows, columns)
 
 
 def solved_blocks(hypotheses: Sequence[Equation], new: set[Expr]) -> Solution:

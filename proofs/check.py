@@ -142,7 +142,8 @@ def claim_about(variants: Sequence[Variant], steps: Sequence[Expansion]) -> Clai
     given = steps[0].stream_map if len(steps) == 1 else None
     claim = growth(steps[0].old, steps[-1].new, hypotheses, given)
     new = [block.symbol for step in steps for block in step.blocks]
-    admissible = solution(hypotheses, new) is not None and sizes_exist(steps)
+    above = {grown: base for step in steps for grown, base in step.above.items()}
+    admissible = solution(hypotheses, new, above) is not None and sizes_exist(steps)
     return Claim(tuple(variants), tuple(steps), claim, (), admissible)
 
 

@@ -113,7 +113,7 @@ class Oracle:
             return False
         step = self.under(subset)
         hypotheses = [Equation(*pair) for pair in step.constraints]
-        if solution(hypotheses, [block.symbol for block in step.blocks]) is not None:
+        if solution(hypotheses, [block.symbol for block in step.blocks], step.above) is not None:
             return False
         claim = self.claim_under(subset)
         heres = (small(claim, SMALL), small(claim, LARGER, more=2))

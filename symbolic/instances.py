@@ -94,9 +94,16 @@ class _Growing:
         for inserted in terms.inserted:
             added = new["added_layer"]
             layers.insert(added["position"], self.layer(inserted, values, {}, added))
-        kept = {name: old[name] for name in ("sizes",) if name in old}
+        kept = {"sizes": self.hidden(old["sizes"], values)} if "sizes" in old else {}
         scalars = {name: exact(terms.scalars[name], values) for name in old.get("scalars", {})}
         return {**self.rewritten(terms.weights, values), **kept, "scalars": scalars, "layers": layers}
+
+    def hidden(self, sizes: Nested, values: Values) -> Nested:
+        """The sizes that no matrix shows: of longer rotary keys more pairs turn, or more coordinates do not."""
+        if "j" not in sizes:
+            return sizes
+        k = exact(self.expansion.new.sizes["k"], values)
+        return {**sizes, **({"q": int(k - sizes["r"])} if "r" in sizes else {"j": int(k / 2)})}
 
     def layer(self, terms: Layer, outer: Values, old: Nested, new: Nested) -> Nested:
         own, families = outer.with_(level_values(old)).with_(level_values(new)), levels(self.expansion.old.preset)[1:]
