@@ -63,7 +63,7 @@ def profiles(steps: Sequence[Expansion]) -> Iterator[Profile]:
     """Sizes from the smallest up; s = 1 hides attention, h = 1 the norm, N = 1 what the last layer writes.
 
     A ratio of 4 keeps the roots rational; others come later, for what holds at one ratio only, and more than one new
-    coordinate, for what holds of one alone.
+    coordinate, for what holds of one alone.  Last, more coordinates than the stream has: so many products can vanish.
     """
     grows = any(step.above or step.variant.grows for step in steps)
     for ratio in (4, 2, 9) if grows else (4,):
@@ -71,6 +71,7 @@ def profiles(steps: Sequence[Expansion]) -> Iterator[Profile]:
             yield Profile({"s": s, "h": h, "p": 1, "k": 1, "v": 1, "o": 1}, 1, layers, ratio)
     yield Profile({"s": 2, "h": 2, "p": 1, "k": 1, "v": 1, "o": 1}, 1, 2, 4, 2)
     yield GENERIC
+    yield Profile({"s": 2, "h": 2, "p": 5, "k": 5, "v": 5, "o": 1}, 1, 2, 2)
 
 
 def grown_sizes(step: Expansion, known: Mapping[str, int], ratio: int, more: int = 1) -> dict[str, int]:

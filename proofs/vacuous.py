@@ -4,7 +4,7 @@ At concrete sizes the entries of new blocks and old parameters alike are unknown
 expert: what one member of a family can be, every other can be too.  Where z3 finds that no numbers meet the
 constraints, they cannot be met there, whatever the old parameters are.  Sizes are tried from the smallest up, since
 constraints may ask for room (S T = 1 of p x p only where S has at least p columns), to some that are larger than every
-number in the constraints.  This is evidence at those sizes: enough to refuse a file, and never used to prove one.
+number in their shapes.  This is evidence at those sizes: enough to refuse a file, and never used to prove one.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ..symbolic.errors import VariantError
 from ..symbolic.evaluate import SizeError, Values, evaluate, whole
 from ..symbolic.expand import Expansion
 from ..symbolic.syntax import show
-from ..symbolic.terms import Expr, MatrixSymbol
+from ..symbolic.terms import Expr, MatrixSymbol, children, subterms
 from ..symbolic.variant import Constraint
 from . import solver
 from .admissible import sizes_exist
@@ -32,6 +32,7 @@ WORK = 300_000  # of z3 for one question, about 0.3 s
 SEVERAL = 2  # sizes at which a contradiction is seen before it counts
 CORNERS = 4  # so many symbols are tried as 1 and 2 in every combination; of more, each by itself
 LARGE = 5
+LARGEST = 30
 LOOKS = 12  # sizes at which it is looked for what is possible, where nothing is certain
 
 Sizes: TypeAlias = Mapping[Symbol, int]
@@ -67,11 +68,12 @@ def refuse_contradiction(steps: Sequence[Expansion]) -> None:
     def clash(most: int | None) -> Callable[[Sequence[Stated]], bool]:
         return lambda some: certain(looks(some, steps, most))
 
-    if not clash(None)(constraints):
-        return
-    cores = (core(constraints, clash(most)) for most in (SEVERAL, None))  # at the smallest sizes is quicker
-    fewest = next((found for found in cores if clash(None)(found)), constraints)
-    raise refusal(fewest, tuple(looks(fewest, steps)))
+    for most in (SEVERAL, None):  # what clashes at the smallest sizes is found quickly, and mostly clashes at all
+        if not clash(most)(constraints):
+            return
+        fewest = core(constraints, clash(most))
+        if clash(None)(fewest):
+            raise refusal(fewest, tuple(looks(fewest, steps)))
 
 
 def certain(seen: Iterator[Look] | Sequence[Look]) -> bool:
@@ -149,10 +151,13 @@ def looks(constraints: Sequence[Stated], steps: Sequence[Expansion], most: int |
     """What z3 says of the constraints at one size after the other; `most` limits how many."""
     equations = [equation for one in constraints for equation in one.equations]
     for sizes in islice(sizes_of(equations, steps), most):
+        if max(sizes.values(), default=0) > LARGEST:
+            yield Look(sizes, "unknown")  # too many numbers to ask about
+            continue
         try:
             yield Look(sizes, solver.ask(query(equations, sizes), WORK, 1).verdict)
         except SizeError:
-            continue  # a size that is not whole here, or too large for numbers
+            continue  # a size that is not whole here
 
 
 def sizes_of(equations: Sequence[Equation], steps: Sequence[Expansion]) -> Iterator[Sizes]:
@@ -162,8 +167,9 @@ def sizes_of(equations: Sequence[Equation], steps: Sequence[Expansion]) -> Itera
     for grown in reversed(above):
         symbols |= above[grown].free_symbols if grown in symbols else set()
     ordered = sorted(symbols - set(above), key=str) + [grown for grown in above if grown in symbols]
-    numbers = (n for one in equations for side in (one.left, one.right) for n in side.atoms(Integer))
-    large = 1 + max([LARGE, *(abs(int(n)) for n in numbers)])
+    leaves = (leaf for one in equations for side in (one.left, one.right) for leaf in subterms(side))
+    rooms = (side for leaf in leaves if leaf.is_Matrix and not children(leaf) for side in leaf.shape)
+    large = 1 + max([LARGE, *(abs(int(n)) for side in rooms for n in side.atoms(Integer))])
     for values in combinations(len(ordered), large):
         found: dict[Symbol, int] = {}
         for symbol, value in zip(ordered, values, strict=True):

@@ -111,7 +111,7 @@ class _Growing:
             added = new["added_layer"]
             before: tuple[Nested, Nested] = pairs[added["position"] - 1] if inserted.path else ({}, {})
             layers.insert(added["position"], self.layer(inserted, values, before[0], merged(before[1], added)))
-        kept = {name: old[name] for name in ("sizes",) if name in old}
+        kept = {"sizes": self.hidden(old["sizes"], values)} if "sizes" in old else {}
         named = {*old.get("scalars", {}), *({"top_k"} & set(terms.scalars))}
         scalars = {name: exact(terms.scalars[name], values) for name in terms.scalars if name in named}
         bodies = {"forward": self.bodies(values, *pairs[0])} if terms.layer.bodies else {}
@@ -121,6 +121,13 @@ class _Growing:
         """The bodies of the sublayers that the variant defines anew, as data; their sizes are those of every layer."""
         own = outer.with_(level_values(old)).with_(level_values(new))
         return {name: as_data(body, own) for name, body in self.expansion.new.layer.bodies.items()}
+
+    def hidden(self, sizes: Nested, values: Values) -> Nested:
+        """The sizes that no matrix shows: of longer rotary keys more pairs turn, or more coordinates do not."""
+        if "j" not in sizes:
+            return sizes
+        k = exact(self.expansion.new.sizes["k"], values)
+        return {**sizes, **({"q": int(k - sizes["r"])} if "r" in sizes else {"j": int(k / 2)})}
 
     def layer(self, terms: Layer, outer: Values, old: Nested, new: Nested) -> Nested:
         own, families = outer.with_(level_values(old)).with_(level_values(new)), levels(self.expansion.old.preset)[1:]
