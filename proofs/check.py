@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from ..symbolic.architecture import FOLLOWING, PRESETS, Preset, Transformer, paper_model
@@ -56,8 +56,8 @@ class Answer:
     composition: Composition | None
     counterexample: Counterexample | None
     steps: tuple[Expansion, ...]  # the chain, each variant applied to what the ones before it made
-    given: tuple[Variant, ...] = ()  # as they were given, with unknown scalars
-    solved: Mapping[str, Expr] = field(default_factory=dict)  # the unknown scalars
+    given: tuple[Variant, ...]  # as they were given, with unknown scalars
+    solved: Mapping[str, Expr]  # the unknown scalars
 
     @property
     def claims(self) -> tuple[Claim, ...]:

@@ -11,6 +11,7 @@ from .liveness import Liveness, liveness
 from .repair import Offer, offer
 from .trace import trace
 from .tried import Tried, tried
+from .unknowns import unknowns
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,8 @@ def remarks(answer: Answer, seed: int = 0) -> Remarks:
         sizes = outcomes[0].sizes if outcomes else {}
         learns = liveness(answer.parts[0], seed=seed) if len(steps) == 1 else None
         return Remarks(outcomes=outcomes, factors=factors(steps, sizes), learns=learns)
+    open_ones = any(map(unknowns, answer.variants))  # no numbers for these
     if answer.counterexample is None:
-        return Remarks(tried=tried(answer.parts, seed))
-    offered = offer(answer.variants[0], answer.preset, seed) if len(steps) == 1 else None
+        return Remarks(tried=None if open_ones else tried(answer.parts, seed))
+    offered = offer(answer.variants[0], answer.preset, seed) if len(steps) == 1 and not open_ones else None
     return Remarks(blame=blame(answer.counterexample, trace(answer.counterexample)), offer=offered)

@@ -18,6 +18,7 @@ from ..proofs.residual import Remaining, remaining
 from ..proofs.statement import assumptions, plain, statement
 from ..proofs.trace import Trace, trace
 from ..proofs.tried import Tried
+from ..proofs.unknowns import unknowns
 from ..symbolic.architecture import FAMILIES, LAYERS
 from ..symbolic.notation import latex, text
 from .derivation import chains
@@ -32,7 +33,7 @@ def answer_json(answer: Answer, remarks: Remarks, seconds: float) -> Json:
     return {
         "format": FORMAT,
         "variant": variant_json(answer),
-        "variants": [{"name": v.name, "source": v.source, "sha256": v.sha256} for v in answer.variants],
+        "variants": [{"name": v.name, "source": v.source, "sha256": v.sha256} for v in answer.given],
         "architecture": answer.preset.name,
         "verdict": answer.verdict,
         "statement": " ".join(plain(line) for line in statement(answer.steps)),
@@ -50,7 +51,7 @@ def answer_json(answer: Answer, remarks: Remarks, seconds: float) -> Json:
         "tried": None if remarks.tried is None else tried_json(remarks.tried),
         "features": list(offer.features) if offer is not None else [],
         "repairs": [repair_json(found) for found in offer.repairs] if offer is not None else [],
-        "solved": {},
+        "solved": {name: latex(value) for name, value in answer.solved.items()},
         "liveness": dict(learns.first) if learns is not None else {},
         "liveness_undecided": list(learns.undecided) if learns is not None else [],
         "numeric": [
@@ -125,7 +126,7 @@ def proved_by(answer: Answer) -> list[str]:
 
 
 def variant_json(answer: Answer) -> Json:
-    shas = [variant.sha256 for variant in answer.variants]
+    shas = [variant.sha256 for variant in answer.given]
     whole = shas[0] if len(shas) == 1 else hashlib.sha256(" ".join(shas).encode()).hexdigest()
     return {
         "name": " then ".join(variant.name for variant in answer.variants),
@@ -243,6 +244,7 @@ def answer_text(answer: Answer, remarks: Remarks | None = None) -> Iterator[str]
         "refuted": f"refuted: {names} can change what the model computes.",
         "undecided": f"undecided: {names} was neither proved nor refuted.",
     }[answer.verdict]
+    yield from solved_text(answer)
     if answer.counterexample is not None:
         yield from counterexample_text(answer.counterexample, trace(answer.counterexample))
         yield from (f"  to blame: {one}" for one in (found.blame,) if one is not None)
@@ -260,6 +262,16 @@ def answer_text(answer: Answer, remarks: Remarks | None = None) -> Iterator[str]
         apart = outcome.agreement
         yield f"  numpy {outcome.dtype}: outputs differ by {apart.max_abs:.2g} ({apart.max_ulp:.3g} ulp)"
     yield from (f"  factor {text(factor.factor)} {factor_text(factor)}" for factor in found.factors)
+
+
+def solved_text(answer: Answer) -> Iterator[str]:
+    """What the unknown scalars are, or that the answer holds whatever they are."""
+    yield from (f"  with {name} = {text(value)}" for name, value in answer.solved.items())
+    names = [f"?{name}" for variant in answer.variants for name in unknowns(variant)]
+    if names and answer.verdict == "refuted":
+        yield f"  whatever {', '.join(names)} may be: in these numbers it makes no difference"
+    elif names:
+        yield f"  no value of {', '.join(names)} was found with which it is proved"
 
 
 def offer_text(offer: Offer) -> Iterator[str]:
