@@ -160,7 +160,7 @@ def replayed(found: Mapping[str, Any]) -> tuple[Json, Answer]:
         raise CertificateError("the claims do not make up the chain")
     parts = tuple(by_text[sha] for sha in whole if sha in by_text)
     direct = direct if len(chain) > 1 else None
-    answer = Answer(tuple(chain), preset, "proved", parts, direct, composition, None, steps)
+    answer = Answer(tuple(chain), preset, "proved", parts, direct, composition, None, steps, tuple(chain), {})
     order = [variant.sha256 for variant in variants]
     return certificate(answer) | {"claims": [claim_json(claim, order) for claim in claims]}, answer
 

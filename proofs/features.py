@@ -68,6 +68,7 @@ WORDS: Mapping[str, Mapping[Any, str]] = {
     "embed_scale": {True: "an embedding times sqrt(h)"},
     "logit_scale": {True: "logits over sqrt(h)"},
     "experts": {True: "a mixture of experts"},
+    "router": {"plain": "a router whose kept weights do not sum to 1"},
 }
 """Each value that is not the paper's, in words."""
 

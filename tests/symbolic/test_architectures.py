@@ -137,6 +137,13 @@ COUNTS: dict[tuple[str, Any], tuple[str, Options, str, str]] = {
     ("logit_scale", True): (HIDDEN, {}, "proved", "refuted"),
     # (-Y) (-W_l1) = Y W_l1, but a router reads Y too.
     ("experts", True): (rewritten(g_MLP="-g_MLP", W_l1="-W_l1"), {}, "proved", "refuted"),
+    # What every expert writes is written once only if their weights sum to 1.
+    ("router", "plain"): (
+        'name = "From one bias to the other"\n[new]\nc = "1, h"\n[rewrite]\nb_O = "b_O - c"\nb_l2 = "b_l2 + c"\n',
+        {"experts": True, "parallel": True, "attention_bias": "qkvo"},
+        "proved",
+        "refuted",
+    ),
 }
 WITHOUT_A_VARIANT = {("mask", "causal")}
 """A file cannot tell tokens apart: its constraints hold after any permutation of the tokens if they hold before, and a
