@@ -142,6 +142,15 @@ def with_solutions(variants: Sequence[Variant], base: Transformer) -> tuple[tupl
     return tuple(found), solved
 
 
+def solved_for(variant: Variant, preset: Preset) -> Variant:
+    """A variant with its unknown scalars solved for.  Raises VariantError where that does not succeed."""
+    (found,), _ = with_solutions([variant], paper_model(preset))
+    for name in unknowns(found):
+        what = "an unknown scalar could not be solved for"
+        raise VariantError(what, variant.file, found=f"?{name}", expected="a value for it; see what `check` says")
+    return found
+
+
 def copies_a_new_layer(variants: Sequence[Variant]) -> bool:
     """Whether the layer that is copied may be one that the chain adds; then only transitivity speaks of every place."""
     added = [variant.added_layer for variant in variants if variant.added_layer is not None]

@@ -37,6 +37,7 @@ from ..symbolic.terms import (
     MatrixExpr,
     MatrixSymbol,
     Path,
+    Selection,
     ZeroMatrix,
     atoms,
     block_rows,
@@ -123,11 +124,14 @@ class Liveness:
 def liveness(claim: Claim, zeros: frozenset[str] | None = None, seed: int = 0) -> Liveness:
     """What learns from a variant's own start, or from one in which other new blocks are zero.
 
-    A block moves when one of its places does.
+    A block moves when one of its places does; a selection says how a model is wired, and is not trained.
     """
     found = apart(started(claim.steps[0], zeros))
     own, equations = given(found.step)
-    state, names = State(1, own, equations, frozenset()), tuple(by_name(found.step))
+    chosen = {block.name for block in found.step.blocks if isinstance(block.symbol, Selection)}
+    found = replace(found, places={name: own for name, own in found.places.items() if name not in chosen})
+    state = State(1, own, equations, frozenset())
+    names = tuple(name for name in by_name(found.step) if name not in chosen)
     moved: dict[str, int] = {}
     still: list[Still] = []
     while True:

@@ -10,15 +10,15 @@ from typing import Literal
 from ..symbolic.architecture import Preset, paper_model
 from ..symbolic.errors import VariantError
 from ..symbolic.expand import Expansion, expand
-from ..symbolic.preset import UNMODELLED
 from ..symbolic.variant import SIX as SIX
 from ..symbolic.variant import Variant
-from .check import Answer, check
+from .check import Answer, check, with_solutions
 from .counterexample import Counterexample, find
 from .experiment import Outcome, experiment
 from .features import breaking, in_words, seems_to_hold
 from .liveness import liveness
 from .repair import Repair, repair
+from .unknowns import unknowns
 
 Verdict = Literal["proved", "refuted", "undecided", "not-applicable"]
 
@@ -97,13 +97,14 @@ def judged(name: str, variant: Variant, preset: Preset, seed: int) -> Cell:
     """The verdict of a cell with its evidence."""
     where = name, preset.name
     try:
+        (variant,), _ = with_solutions([variant], paper_model(preset))
         step = expand(paper_model(preset), variant)
     except VariantError as error:
-        if any(preset[option] == value for option, value in UNMODELLED.items()):
-            return Cell(*where, "undecided", f"{error.message}: {error.found}")
         return Cell(*where, "not-applicable", ", ".join(part for part in (error.message, error.found) if part))
     if leaves_alone(step):
         return Cell(*where, "not-applicable", "the architecture has nothing that the expansion changes")
+    if unsolved := unknowns(variant):
+        return Cell(*where, "undecided", f"no value of {', '.join(f'?{one}' for one in unsolved)} was found")
     answer = None
     counterexample = None if seems_to_hold(variant, preset, seed) else find([step], seed)
     if counterexample is None:  # what numbers refute needs no search for a proof

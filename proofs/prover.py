@@ -52,13 +52,13 @@ BLOCKS = (
     "heads of blocks",
     "nested blocks",
     "block product",
-    "Kronecker product",
     "Kronecker factors",
     "sums of ones",
     "selection",
     "common factor of heads",
 )
 SCALARS = ("scalar out", "rescale the norm", "scalars", "like terms")
+COPIES = ("Kronecker product",)  # after numbers have left it: its factors are taken apart again
 NORMS = ("definition of the norm",)
 EXPAND = ("transpose of a product", "transpose of a sum", "distribute", "heads of a sum", "shift of a softmax")
 
@@ -66,10 +66,10 @@ ORDER = ("order of a sum",)
 
 STRATEGIES: tuple[tuple[str, ...], ...] = (
     ("lemma", "induction over layers", "factor"),  # put proved pieces together
-    (*CLEAN, *BLOCKS, *SCALARS),  # compute with blocks
-    (*CLEAN, *BLOCKS, *SCALARS, *NORMS),  # and open the norms
-    (*CLEAN, *BLOCKS, *SCALARS, *EXPAND, *ORDER),  # or write everything out but the norms
-    (*CLEAN, *BLOCKS, *SCALARS, *EXPAND, *NORMS, *ORDER),  # and write everything out
+    (*CLEAN, *BLOCKS, *SCALARS, *COPIES),  # compute with blocks
+    (*CLEAN, *BLOCKS, *SCALARS, *COPIES, *NORMS),  # and open the norms
+    (*CLEAN, *BLOCKS, *SCALARS, *COPIES, *EXPAND, *ORDER),  # or write everything out but the norms
+    (*CLEAN, *BLOCKS, *SCALARS, *COPIES, *EXPAND, *NORMS, *ORDER),  # and write everything out
 )
 
 FIRST_ORDER = tuple(("first order", *strategy) for strategy in STRATEGIES[1:])  # for goals that hold to first order

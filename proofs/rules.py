@@ -469,7 +469,7 @@ def softmax_shift(term: Expr) -> Expr | None:
 
 def routes(term: Expr) -> Expr | None:
     """sum_e diag((Softmax(A) u_e)')  =  I        for the columns u_e of I, one for each member of the family"""
-    if not of(term, HeadSum, Diag) or (factors := pair(flipped(term.arg.arg))) is None:
+    if not of(term, HeadSum, Diag) or (factors := pair(transpose_word(term.arg.arg))) is None:
         return None
     A, u = factors
     chosen = isinstance(u, MatrixSymbol) and u.name == CHOSEN and path_of(u)[-1:] == (term.family,)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..proofs import cross, solver
+from ..proofs.check import solved_for
 from ..proofs.constraints import Constraints, constraints
 from ..proofs.lattice import SORTS, CoverageError, Limits, Sorted, extreme, sets
 from ..symbolic.architecture import Preset
@@ -63,6 +64,7 @@ def run(chosen: Namespace, say: Say) -> Found:
     if chosen.smt is not None:
         queries(chosen.smt, ())
     preset = chosen_preset([variant], chosen.architecture)
+    variant = solved_for(variant, preset)
     notes = Notes(chosen.resume, variant, preset, chosen.vocabulary)
     with ExitStack() as files:
         page = files.enter_context(written(chosen.html)) if chosen.html is not None else None

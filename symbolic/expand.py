@@ -31,7 +31,6 @@ from .becoming import becomes
 from .elaborate import Scope, elaborate, is_unknown, shape_of
 from .errors import VariantError
 from .notation import instance
-from .preset import UNMODELLED
 from .syntax import Expression, Name, error_at, names, nearest
 from .terms import (
     Expr,
@@ -81,22 +80,9 @@ class Expansion:
 def expand(old: Transformer, variant: Variant, step: int = 1) -> Expansion:
     """Apply a variant to a model, as the step-th of a chain.
 
-    Raises VariantError for what the format allows and this version does not model, an unknown name, a
-    wrong shape, or a parameter that should grow and has no rewrite.
+    Raises VariantError for an unknown name, a wrong shape, or a parameter that should grow and has no rewrite.
     """
-    _refuse_unmodelled(old)
     return _Application(old, variant, step).result()
-
-
-def _refuse_unmodelled(old: Transformer) -> None:
-    """What a description allows and this version does not model is named, never ignored."""
-    for option, value in UNMODELLED.items():
-        if old.preset[option] == value:
-            raise VariantError(
-                f"the architecture `{old.preset.name}` is described, but not modelled yet",
-                found=f"{option} = {str(value).lower()}",
-                expected="an architecture without it",
-            )
 
 
 TOKENS = "I"  # the input

@@ -41,8 +41,6 @@ OPTIONS: Mapping[str, tuple[Any, ...]] = {
 }
 """Each option with its values; the first is the paper's."""
 
-UNMODELLED: Mapping[str, Any] = {}  # options that are described and not modelled yet, with the value that is refused
-
 
 @dataclass(frozen=True)
 class Preset:

@@ -9,12 +9,10 @@ from unpublished import LORA_OF_THE_GATE
 from growproof.proofs import matrix as module
 from growproof.proofs.matrix import Cell, Matrix, cell, matrix
 from growproof.reports.report import SIX
-from growproof.symbolic import expand
 from growproof.symbolic.architecture import PRESETS
-from growproof.symbolic.preset import UNMODELLED
 from growproof.symbolic.variant import load, loads
 
-MODELLED = [name for name, preset in PRESETS.items() if not any(preset[o] == v for o, v in UNMODELLED.items())]
+MODELLED = list(PRESETS)
 ATTENTION, HIDDEN, LAYER, MLP = "attention-expansion", "hidden-expansion", "layer-addition", "mlp-expansion"
 
 REFUTED = {
@@ -109,15 +107,6 @@ def test_a_variant_that_is_wrong_everywhere_is_refuted_without_a_feature():
     assert (wrong.verdict, wrong.features) == ("refuted", ())
     assert wrong.reason == "refuted with the paper's options too"
     assert wrong.repair.changes in (("D = 0",), ("U = 0",))  # act(X G) o (X U) D
-
-
-def test_an_option_that_is_not_modelled_is_undecided_by_name(monkeypatch):
-    for home in (module, expand):
-        monkeypatch.setattr(home, "UNMODELLED", {"mask": "causal"})
-    found = cell(MLP, load(MLP), PRESETS["llama"])
-    assert found.verdict == "undecided"
-    assert "mask = causal" in found.reason
-    assert not found.decided
 
 
 # ---------------------------------------------------------------- evidence that fails
