@@ -3,7 +3,7 @@
 For a claim about all old parameters, the constraints must have a solution in the new blocks whatever the
 old parameters are.  A solution is looked for in the simplest way (solve for a new block where a constraint
 is linear in it, every other new block zero, or the identity, [I 0] or [I; 0] where zero does not do; a selection is
-any, or [I S]) and each constraint is then proved for it by the kernel.
+any, or [I S], or [I .. I]) and each constraint is then proved for it by the kernel.
 """
 
 from __future__ import annotations
@@ -18,14 +18,17 @@ from ..symbolic.elaborate import Scope
 from ..symbolic.expand import Expansion
 from ..symbolic.terms import (
     Expr,
+    Kron,
     MatrixExpr,
     MatrixSymbol,
     Selection,
     atoms,
     blocks,
+    canonical,
     children,
     eye,
     is_selection,
+    ones,
     path_of,
     selection,
     substitute,
@@ -53,7 +56,8 @@ def solution(
     open_ones = [h for h in hypotheses if not met(h, complete(found, zeros))]
     unmet = {symbol for h in open_ones for symbol in atoms(h.left) | atoms(h.right)}
     simple = {block: unit(block, Scope({}, above, "")) if block in unmet else zeros[block] for block in others}
-    candidates = (complete(found, zeros), complete(found, simple))
+    several = {block: copies(block) if block in unmet else zeros[block] for block in others}
+    candidates = (complete(found, choice) for choice in (zeros, simple, several))
     return next((chosen for chosen in candidates if all(met(h, chosen) for h in hypotheses)), None)
 
 
@@ -81,6 +85,13 @@ def unit(block: MatrixSymbol, scope: Scope) -> MatrixExpr:
     if scope.is_size(m - n):
         return blocks([[eye(n)], [zero(m - n, n)]])
     return eye(m) if m == n else nothing(block)
+
+
+def copies(block: MatrixSymbol) -> MatrixExpr:
+    """The identity again and again, for a selection whose columns are a multiple of its rows."""
+    rows, columns = block.shape
+    times = canonical(columns / rows)
+    return Kron(ones(1, times), eye(rows)) if is_selection(block) and times.is_integer else nothing(block)
 
 
 def solved_blocks(hypotheses: Sequence[Equation], new: set[Expr]) -> Solution:

@@ -84,7 +84,7 @@ def grown_sizes(step: Expansion, known: Mapping[str, int], ratio: int, more: int
         old = whole(base, Values({**known, **found}))
         found[symbol.name] = old * ratio if base in rooted(step) else old + more
     if "experts" in step.variant.becomes:
-        found[str(step.new.sizes["n"])] = step.variant.becomes["top_k"] + more
+        found[str(step.new.sizes["n"])] = int(step.variant.becomes["top_k"]) + more
     others = size_names(step) - set(found) - set(known)
     few, many = (found | dict.fromkeys(others, n) for n in (more, more + 1))
     return few if grows(step, {**known, **few}) else many

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+from sympy import Symbol
+
 from ..numeric.evidence import Row
 from ..proofs.blame import Blame, blame
 from ..proofs.certificate import certificate
@@ -64,7 +66,7 @@ def section(
         source="; ".join(dict.fromkeys(variant.source for variant in answer.variants)),
         description=answer.variants[0].description if len(answer.variants) == 1 else how(answer),
         verdict=answer.verdict,
-        statement=tuple(text_of(line) for line in statement(answer.steps)) if proved else (),
+        statement=tuple(text_of(line) for line in (*solved(answer), *statement(answer.steps))) if proved else (),
         assumptions=tuple(text_of(line) for line in assumptions(answer)),
         pictures=tuple(pictures(claim.steps[0])) if len(claim.steps) == 1 else (),
         goals=tuple(goal_of(chain) for chain in chains(claim)) if proved else (),
@@ -83,6 +85,12 @@ def section(
 
 def how(answer: Answer) -> Text:
     return f"Shown by {' and by '.join(proved_by(answer))}." if answer.verdict == "proved" else ""
+
+
+def solved(answer: Answer) -> Iterator[Sentence]:
+    """The unknown scalars with what they were solved for."""
+    for name, value in answer.solved.items():
+        yield "With ", equation(Symbol(name), value), ":"
 
 
 def claim_section(claim: Claim, identifier: str) -> Section:

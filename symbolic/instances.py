@@ -74,7 +74,8 @@ def model_values(model: Nested, families: Sequence[str]) -> Values:
 
 def each(family: str, outer: Values, old: Nested, new: Nested) -> Iterator[tuple[Values, Nested, Nested]]:
     """The members of a family: the values in force there, and its tables of the old model and of new blocks."""
-    for before, after in zip_longest(old.get(family, ()), new.get(family, ()), fillvalue={}):
+    nothing: Nested = {}
+    for before, after in zip_longest(old.get(family, ()), new.get(family, ()), fillvalue=nothing):
         yield outer.with_(level_values(before)).with_(level_values(after)), before, after
 
 

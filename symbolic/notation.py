@@ -26,9 +26,11 @@ def instance(name: str, tag: str) -> str:
 def name_latex(name: str) -> str:
     r"""A text name as LaTeX.
 
-    >>> name_latex("M_W_l1"), name_latex("p_hat"), name_latex("M_g~2")
-    ('M_{W_{l1}}', '\\hat{p}', 'M_{g}^{(2)}')
+    >>> name_latex("M_W_l1"), name_latex("p_hat"), name_latex("M_g~2"), name_latex("?a")
+    ('M_{W_{l1}}', '\\hat{p}', 'M_{g}^{(2)}', '\\tilde{a}')
     """
+    if name.startswith("?"):  # an unknown scalar
+        return rf"\tilde{{{name_latex(name[1:])}}}"
     if _INSTANCE in name:
         head, tag = name.split(_INSTANCE, 1)
         return f"{name_latex(head)}^{{({tag})}}"
