@@ -43,6 +43,6 @@ def tables(model: Nested) -> Nested:
     """A model as the numeric package reads it: scalars and fixed sizes among its tables."""
     scalars = {name: rounded(number) for name, number in model["scalars"].items()}
     fixed: Mapping[str, int] = model.get("sizes", {})
-    own = {"rope_dim": fixed["r"]} if "r" in fixed else {}
+    own = {"rope_dim": fixed["k_turned"]} if "k_turned" in fixed else {}
     own |= {"top_k": int(model["scalars"]["top_k"])} if "top_k" in model["scalars"] else {}
     return {**{name: entry for name, entry in model.items() if name not in ("scalars", "sizes")}, **scalars, **own}

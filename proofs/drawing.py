@@ -84,7 +84,7 @@ def grown_sizes(step: Expansion, known: Mapping[str, int], ratio: int, more: int
         old = whole(base, Values({**known, **found}))
         found[symbol.name] = old * ratio if base in rooted(step) else old + more
     if "experts" in step.variant.becomes:
-        found[str(step.new.sizes["n"])] = int(step.variant.becomes["top_k"]) + more
+        found[str(step.new.sizes["n_experts"])] = int(step.variant.becomes["top_k"]) + more
     others = size_names(step) - set(found) - set(known)
     few, many = (found | dict.fromkeys(others, n) for n in (more, more + 1))
     return few if grows(step, {**known, **few}) else many
@@ -122,17 +122,17 @@ def fitting(sizes: Mapping[str, int], preset: Preset) -> dict[str, int]:
     if preset["norm"] == "layer":
         found["h"] += 2
     if preset["experts"]:
-        found["n"] = 3
+        found["n_experts"] = 3
     if preset["positions"] == "rotary":  # the first pair turns alike at every k, the second does not
-        part = {"r": 4, "j": 2, "q": found["k"], "k": 4 + found["k"]}
-        found |= part if preset["rope_part"] == "part" else {"j": 1 + found["k"], "k": 2 + 2 * found["k"]}
+        part = {"k_turned": 4, "k_pairs": 2, "k_rest": found["k"], "k": 4 + found["k"]}
+        found |= part if preset["rope_part"] == "part" else {"k_pairs": 1 + found["k"], "k": 2 + 2 * found["k"]}
     return found
 
 
 def drawn_model(preset: Preset, profile: Profile, entries: Draw, numbers: Mapping[str, Expr] = BOARD) -> Nested:
     """A model of an architecture, its matrices as `entries` draws them, its scalars as given."""
     sizes = fitting(profile.sizes, preset)
-    sides = {**sizes, "1": 1, "f": sizes.get("r", sizes["k"]) // 2}
+    sides = {**sizes, "1": 1, "f": sizes.get("k_turned", sizes["k"]) // 2}
 
     def table(scope: str) -> Nested:
         found = (q for q in parameters(preset).values() if q.scope == scope)
@@ -142,9 +142,9 @@ def drawn_model(preset: Preset, profile: Profile, entries: Draw, numbers: Mappin
     values = Values({**sizes, **numbers})
     scalars = {n: exact(default_scalar(n, preset, symbols), values) for n in SCALARS if has_scalar(n, preset)}
     scalars = {name: number for name, number in scalars.items() if name != "scale" or preset["scale"] == "constant"}
-    counts = {LAYERS: profile.layers, GROUPS: profile.heads, HEADS: profile.heads, EXPERTS: sizes.get("n", 0)}
-    scalars |= {"top_k": numbers["top_k"]} if "n" in sizes else {}
-    own = {"sizes": {name: sizes[name] for name in ("j", "r", "q") if name in sizes}}
+    counts = {LAYERS: profile.layers, GROUPS: profile.heads, HEADS: profile.heads, EXPERTS: sizes.get("n_experts", 0)}
+    scalars |= {"top_k": numbers["top_k"]} if "n_experts" in sizes else {}
+    own = {"sizes": {name: sizes[name] for name in ("k_pairs", "k_turned", "k_rest") if name in sizes}}
     return {**tree("model", levels(preset), counts, table), "scalars": scalars, **own}
 
 
@@ -197,10 +197,10 @@ def unconstrained_blocks(
         return {**filled(scope, False), family: members, **experts}
 
     families = levels(step.old.preset)
-    made = whole(step.new.sizes["n"], Values(sizes)) if "experts" in step.variant.becomes else 0
+    made = whole(step.new.sizes["n_experts"], Values(sizes)) if "experts" in step.variant.becomes else 0
     new = like("model", families, model)
     if step.variant.added_layer is not None:
-        counts = {GROUPS: profile.heads, HEADS: profile.heads, EXPERTS: sizes.get("n", 0)}
+        counts = {GROUPS: profile.heads, HEADS: profile.heads, EXPERTS: sizes.get("n_experts", 0)}
         layer = tree("layer", families[1:], counts, lambda scope: filled(scope, True))
         first = 0 if step.variant.added_layer.copy is None else 1
         new["added_layer"] = {**layer, "position": int(rng.integers(first, len(model["layers"]) + 1))}

@@ -261,7 +261,7 @@ def turned(entries: Entries) -> Iterator[Change]:
     """A parameter times an orthogonal matrix of its own."""
     for where, tree in trees(entries, "rewrite", "added"):
         for i, side in enumerate(SIDES.get(where[-1], ())):
-            if side in ("s", "1", "o", "n", "f"):
+            if side in ("s", "1", "o", "n_experts", "f"):
                 continue
             size = grown(entries, side)
             yield {

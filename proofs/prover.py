@@ -27,7 +27,7 @@ from ..symbolic.terms import (
 from .kernel import RULES, Context, Equation, Position, Rule, Step, Theorem, apply, derive, meet, oriented, summands
 from .rules import split, terms_of
 
-STEP_LIMIT = 200
+STEP_LIMIT = 400
 WEIGHT_LIMIT = 16_000  # a larger term is given up
 
 CLEAN = (
@@ -204,6 +204,7 @@ def weight(term: Expr) -> int:
 
 Known = dict[tuple[Expr, Rule, tuple[int, ...]], tuple[Position, ...]]
 CONTEXTUAL = ("constraint", "lemma", "induction over layers")
+INWARD = ("factor",)  # what is within may become a lemma's left side, which the whole would then no longer hold
 MOST_KNOWN = 400_000
 always: Known = {}  # where the rules apply that depend on no context
 
@@ -218,7 +219,8 @@ def everywhere(context: Context, term: Expr, rule: str, argument: tuple[int, ...
     def places(term: Expr) -> tuple[Position, ...]:
         key = (term, applied, argument)
         if key not in known:
-            known[key] = ((),) if applied(context, term, argument) is not None else tuple(below(term))
+            inside = tuple(below(term)) if rule in INWARD else ()
+            known[key] = inside or (((),) if applied(context, term, argument) is not None else tuple(below(term)))
         return known[key]
 
     def below(term: Expr) -> Iterator[Position]:

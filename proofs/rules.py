@@ -265,9 +265,11 @@ def zeros(term: Expr) -> Expr | None:
 
 
 def identity(term: Expr) -> Expr | None:
-    """A I  =  A  =  I A,   I'  =  I,   1'  =  1        a single 1 is I too"""
-    if isinstance(term, Transpose) and isinstance(term.arg, (Identity, OneMatrix)):
-        return flipped(term.arg)
+    """A I  =  A  =  I A,   I'  =  I,   1'  =  1,   diag(g)'  =  diag(g),   diag(1)  =  I        a single 1 is I too"""
+    if isinstance(term, Transpose) and isinstance(term.arg, (Identity, OneMatrix, Diag)):
+        return term.arg if isinstance(term.arg, Diag) else flipped(term.arg)
+    if of(term, Diag, OneMatrix):
+        return eye(term.rows)
     if not isinstance(term, MatMul):
         return None
     kept = [part for part in term.args if not is_identity(part)]
@@ -407,24 +409,34 @@ def kron_product(term: Expr) -> Expr | None:
 
 
 def kron_factors(term: Expr) -> Expr | None:
-    """A (x) B  =  B (A (x) I) for a row A,  (A (x) I) B for a column A        1 (x) B = B, I (x) I = I, 1 (x) 1 = 1"""
+    """T (x) B  =  (c (x) I) B (r (x) I),   B (x) T  =  (I (x) c) B (I (x) r)      for T = c r: ones, a row, a column
+
+    1 (x) B  =  B  =  B (x) 1,   I (x) I  =  I
+    """
     if not isinstance(term, Kron):
         return None
     A, B = children(term)
-    if is_identity(A) and A.rows == 1:
-        return B
-    if isinstance(A, Identity) and isinstance(B, Identity):
-        return eye(term.rows)
-    if isinstance(A, OneMatrix) and isinstance(B, OneMatrix):
-        return ones(*term.shape)
-    if isinstance(B, Identity) and 1 in shape(A):
+    for one, other in ((A, B), (B, A)):
+        if is_identity(one) and one.rows == 1:
+            return other
+    if isinstance(A, type(B)) and isinstance(A, (Identity, OneMatrix)):
+        return eye(term.rows) if isinstance(A, Identity) else ones(*term.shape)
+    if any(isinstance(one, Identity) and 1 in shape(other) for one, other in ((A, B), (B, A))):
         return None
-    if A.rows == 1:
-        return product(B, Kron(A, eye(B.cols)))
-    if A.cols == 1:
-        return product(Kron(A, eye(B.rows)), B)
-    row, column = ones(1, A.cols), ones(A.rows, 1)
-    return product(Kron(column, eye(B.rows)), B, Kron(row, eye(B.cols))) if isinstance(A, OneMatrix) else None
+    if (thin := outer(A)) is not None and not isinstance(B, OneMatrix):
+        c, r = thin
+        return product(*(Kron(part, eye(B.rows)) for part in c), B, *(Kron(part, eye(B.cols)) for part in r))
+    if (thin := outer(B)) is None:
+        return None
+    c, r = thin
+    return product(*(Kron(eye(A.rows), part) for part in c), A, *(Kron(eye(A.cols), part) for part in r))
+
+
+def outer(term: MatrixExpr) -> tuple[list[MatrixExpr], list[MatrixExpr]] | None:
+    """A column and a row, either of which may be missing, whose product is a term."""
+    if term.rows == 1 or term.cols == 1:
+        return ([], [term]) if term.rows == 1 else ([term], [])
+    return ([ones(term.rows, 1)], [ones(1, term.cols)]) if isinstance(term, OneMatrix) else None
 
 
 def selected(term: Expr) -> Expr | None:

@@ -40,7 +40,7 @@ def filled(variant: Variant, solution: Mapping[str, Expression]) -> Variant:
     """The variant with values for its unknowns, read from the text that says so.
 
     >>> one = 'name = "x"\\n[rewrite]\\nW_out = "?a*W_out"\\n'
-    >>> from ..symbolic.syntax import show
+    >>> from ..symbolic.syntax import parse, show
     >>> show(filled(loads(one, "x.toml"), {"a": parse("1/2")}).rewrite["W_out"])
     '1/2*W_out'
     """

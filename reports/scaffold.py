@@ -62,7 +62,7 @@ class Start:
     @property
     def sizes(self) -> tuple[Sizes, Sizes]:
         """The sizes before and after; n is there for what is skipped where there are no experts."""
-        old = {name: size(name) for name in (*paper_model(self.preset).sizes, "n")}
+        old = {name: size(name) for name in (*paper_model(self.preset).sizes, "n_experts")}
         return old, old | {name: size(f"{name}_hat") for name in self.grows}
 
     @property

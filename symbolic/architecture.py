@@ -107,7 +107,7 @@ PARAMETERS = (
     Parameter("c_MHA_post", "1", "h", "layer", biased(SANDWICH)),
     Parameter("g_MLP", "1", "h", "layer", SEQUENTIAL),
     Parameter("c_MLP", "1", "h", "layer", biased(SEQUENTIAL)),
-    Parameter("W_R", "h", "n", "layer", option("experts", True)),
+    Parameter("W_R", "h", "n_experts", "layer", option("experts", True)),
     Parameter("W_gate", "h", "p", "expert", GATED),
     Parameter("b_gate", "1", "p", "expert", both(GATED, BIASED)),
     Parameter("W_l1", "h", "p", "expert"),
@@ -147,7 +147,7 @@ def levels(preset: Preset) -> tuple[str, ...]:
 def side(name: str, sizes: Mapping[str, Expr]) -> Expr:
     """A side of a parameter: a size, 1, or the number f of rotary frequencies."""
     if name == "f":
-        return sizes.get("r", sizes["k"]) / 2
+        return sizes.get("k_turned", sizes["k"]) / 2
     return S.One if name == "1" else sizes[name]
 
 
@@ -302,7 +302,7 @@ def frequencies(model: Transformer) -> MatrixExpr:
     """The frequencies of the rotary positions, a given row (1 x f) or base^(-2j/k)."""
     if model.preset["rope_frequencies"] == "table":
         return model.weights["rope_freqs"]
-    k = model.sizes.get("r", model.sizes["k"])
+    k = model.sizes.get("k_turned", model.sizes["k"])
     return Frequencies(model.scalars["rope_base"] ** (1 / k), k)
 
 
@@ -344,7 +344,7 @@ ROUTERS = {"renormalised": "top", "plain": "kept"}
 
 def chosen(experts: Experts, model: Transformer) -> MatrixSymbol:
     """u~e, the column of the identity that picks an expert  (n x 1)."""
-    return matrix(CHOSEN, model.sizes["n"], 1, experts.path)
+    return matrix(CHOSEN, model.sizes["n_experts"], 1, experts.path)
 
 
 def feed_forward(X: MatrixExpr, w: Mapping[str, MatrixExpr], model: Transformer) -> MatrixExpr:
@@ -460,11 +460,11 @@ def paper_model(preset: Preset) -> Transformer:
     """The old model: every parameter a symbol, every size a symbol."""
     sizes: dict[str, Expr] = {name: size(name) for name in SIZES}
     if preset["positions"] == "rotary":  # what is turned are pairs
-        turned = 2 * size("j")
-        part = {"q": size("q"), "r": turned, "k": turned + size("q")}
-        sizes |= {"j": size("j"), **(part if preset["rope_part"] == "part" else {"k": turned})}
+        turned = 2 * size("k_pairs")
+        part = {"k_rest": size("k_rest"), "k_turned": turned, "k": turned + size("k_rest")}
+        sizes |= {"k_pairs": size("k_pairs"), **(part if preset["rope_part"] == "part" else {"k": turned})}
     if preset["experts"]:
-        sizes |= {"n": size("n")}
+        sizes |= {"n_experts": size("n_experts")}
 
     def symbols(scope: str, path: Path) -> dict[str, MatrixSymbol]:
         found = (q for q in parameters(preset).values() if q.scope == scope)

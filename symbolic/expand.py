@@ -86,7 +86,7 @@ def expand(old: Transformer, variant: Variant, step: int = 1) -> Expansion:
 
 
 TOKENS = "I"  # the input
-FIXED = ("s", "o", "j", "q", "r", "n")  # sizes that no variant changes
+FIXED = ("s", "o", "k_pairs", "k_rest", "k_turned", "n_experts")  # sizes that no variant changes
 _HATS = frozenset(f"{base}_hat" for base in SIZES)
 _SCOPE_OF_KIND = {"per model": "model", "per layer": "layer", "per head": "head"}
 SELECTION = "selection"
@@ -107,7 +107,7 @@ class _Application:
         self.sizes |= self._new_sizes()
         self.parameters = parameters(self.preset)
         self.uses = dict(self._uses())
-        others = {"n": size("n")}  # sizes of architectures that have what is skipped here
+        others = {"n_experts": size("n_experts")}  # sizes of architectures that have what is skipped here
         self.skipped = {name: zero(*self._shape(name, others)) for name in variant.new if self._is_skipped(name)}
         self.blocks = tuple(b for name in variant.new if name not in self.skipped for b in self._instances(name))
 
@@ -170,8 +170,8 @@ class _Application:
         if "experts" not in self.variant.becomes:
             return {}
         count = size(instance(str(self.variant.becomes["experts"]), self.tag))
-        self.size_names[count.name] = self.size_names["n"] = count
-        return {"n": count}
+        self.size_names[count.name] = self.size_names["n_experts"] = count
+        return {"n_experts": count}
 
     # -------------------------------------------------------- new blocks
 
