@@ -1,18 +1,32 @@
-"""Certificates inside a page: written so that no text in them can end the element, and read back.
+"""Certificates inside a page: packed, so that they take little room and no text in them can end the element.
 
 >>> page = "<p>" + embed('{"note": "</script>"}') + "</p>"
 >>> certificates(page)
-['{"note": "\\\\u003c/script>"}']
+['{"note": "</script>"}']
 """
 
+import gzip
+import zlib
+from base64 import b64decode, b64encode
 from html.parser import HTMLParser
 
-_OPEN = '<script type="application/json" class="certificate">'
+_OPEN = '<script type="application/gzip;base64" class="certificate">'
+LARGEST = 50_000_000  # bytes of one certificate
 
 
 def embed(certificate: str) -> str:
-    """The element that holds a certificate."""
-    return _OPEN + escaped(certificate) + "</script>"
+    """The element that holds a certificate: JSON, gzipped, in base64."""
+    packed = gzip.compress(certificate.encode("utf-8"), mtime=0)
+    return _OPEN + b64encode(packed).decode("ascii") + "</script>"
+
+
+def unpacked(text: str) -> str:
+    """What is packed in an element; text that is no such thing comes back as it is."""
+    try:
+        found = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16).decompress(b64decode(text, validate=True), LARGEST)
+        return found.decode("utf-8")
+    except (ValueError, zlib.error):
+        return text
 
 
 def data(json: str) -> str:
@@ -30,7 +44,7 @@ def certificates(page: str) -> list[str]:
     reader = _Reader()
     reader.feed(page)
     reader.close()
-    return reader.found
+    return [unpacked(text) for text in reader.found]
 
 
 class _Reader(HTMLParser):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from growproof.reports.embedded import certificates
+from growproof.reports.embedded import certificates, embed
 from growproof.reports.report import SIX
 
 ENDS = {"mlp-expansion": "3.1", "head-addition": "3.2", "heads-expansion": "3.3"}
@@ -178,8 +178,10 @@ def test_every_certificate_in_the_page_holds(run, both, tmp_path):
 def test_one_altered_certificate_is_found_among_all(run, both, tmp_path):
     page = tmp_path / "report.html"
     text = both[0].page
-    at = text.rindex('"rule": "block product"')
-    page.write_text(text[:at] + text[at:].replace("block product", "block sum", 1), encoding="utf-8")
+    right = certificates(text)[0]
+    wrong = right.replace('"rule": "block product"', '"rule": "block sum"', 1)
+    assert wrong != right
+    page.write_text(text.replace(embed(right), embed(wrong)), encoding="utf-8")
     ran = run("verify", page, limit=60)
     assert ran.status == 1
     assert ran.out.count("fails: ") == 1
@@ -188,8 +190,8 @@ def test_one_altered_certificate_is_found_among_all(run, both, tmp_path):
 
 def test_a_report_cut_short_is_not_accepted(run, both, tmp_path):
     page = tmp_path / "report.html"
-    last = both[0].page.rindex('"rule": "')
-    page.write_text(both[0].page[:last], encoding="utf-8")
+    last = both[0].page.rindex('class="certificate">')
+    page.write_text(both[0].page[: last + 200], encoding="utf-8")
     ran = run("verify", page, limit=60)
     assert ran.status in (1, 2)
     assert "Traceback" not in ran.err
