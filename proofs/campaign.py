@@ -247,8 +247,9 @@ def replayed(steps: Sequence[Expansion], answer: Answer, true: bool) -> Judgemen
     if answer.counterexample is None:
         return Judgement(answer.verdict)
     instance = answer.counterexample.instance
-    before, after = tables(instance.old), tables(expanded(steps, instance))
-    found = agreement.difference(before, after, Architecture.from_options(steps[0].old.preset.options))
+    ends = (tables(instance.old), steps[0].old), (tables(expanded(steps, instance)), steps[-1].new)
+    before, after = ((table, Architecture.from_options(model.preset.options)) for table, model in ends)
+    found = agreement.difference(before, after)
     if not (is_exact(steps, instance) and differs(found)):
         what = f"the outputs differ by {found.max_abs:.3g}, {found.ratio:.3g} times the bound for rounding"
         return Judgement(answer.verdict, 0, "unreplayed refutation", what)

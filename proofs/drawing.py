@@ -179,13 +179,18 @@ def unconstrained_blocks(
     for size in (*step.new.sizes.values(), *whole_sizes([step])):
         whole(size, Values(sizes))
 
+    bound = {symbol for pair in step.constraints for side in pair for symbol in atoms(side)}
+
     def filled(scope: str, added: bool) -> Nested:
         found: Nested = {"sizes": sizes}
         for block in owned(step, scope, added):
             rows, columns = (whole(side, Values(sizes)) for side in block.symbol.shape)
             chosen = isinstance(block.symbol, Selection)
-            found[block.name] = selected(rows, columns, rng) if chosen else entries(rows, columns)
+            found[block.name] = select(rows, columns, block.symbol) if chosen else entries(rows, columns)
         return found
+
+    def select(rows: int, columns: int, symbol: Expr) -> Array:
+        return selected(rows, columns, rng) if symbol in bound else np.eye(rows)[:, rng.integers(0, rows, columns)]
 
     def like(scope: str, families: Sequence[str], old: Nested) -> Nested:
         if not families:
@@ -308,7 +313,8 @@ def enforce(equation: Equation, tables: list[Nested], values: Values, rng: np.ra
             if value is not None:
                 return assign(name, value, tables)
     for name in names:
-        assign(name, np.eye(*values.matrices[name].shape), tables)
+        shape = values.matrices[name].shape
+        assign(name, np.eye(*shape) if name in free else selected(*shape, rng), tables)
 
 
 def linear(equation: Equation, name: str, values: Values, rng: np.random.Generator) -> Array | None:

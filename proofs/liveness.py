@@ -23,6 +23,7 @@ from ..symbolic.architecture import (
     embedding,
     norms_after,
     output,
+    parameters,
     reweighted,
     start,
     stream,
@@ -53,7 +54,7 @@ from ..symbolic.terms import (
 from . import rules
 from .check import Claim, claim_about, derived
 from .choices import Pair, by_name, constrained, given
-from .comparison import tables
+from .comparison import compared, tables
 from .drawing import RANDOM, Profile, drawn_blocks, drawn_model
 from .goals import Goal, Growth, Proved, prove_growth
 from .kernel import Context, Equation
@@ -131,6 +132,8 @@ def liveness(claim: Claim, zeros: frozenset[str] | None = None, seed: int = 0) -
     chosen = {block.name for block in found.step.blocks if isinstance(block.symbol, Selection)}
     found = replace(found, places={name: own for name, own in found.places.items() if name not in chosen})
     state = State(1, own, equations, frozenset())
+    if not found.places:
+        return Liveness({}, (), None)
     names = tuple(name for name in by_name(found.step) if name not in chosen)
     moved: dict[str, int] = {}
     still: list[Still] = []
@@ -138,8 +141,11 @@ def liveness(claim: Claim, zeros: frozenset[str] | None = None, seed: int = 0) -
         here, waiting = at(found.step, state), [name for name in names if name not in state.moved]
         drawn = places(here, seed)
         now = frozenset(name for name in waiting if moves(name, drawn))
-        before = derived(claim_about(claim.variants, [here]))
-        still += [Still(name, state.step, shown(before, name)) for name in waiting if name not in now]
+        resting = [name for name in waiting if name not in now]
+        if resting:
+            before = claim_about(claim.variants, [here])
+            before = before if any(one.differs for one in drawn) else derived(before)
+            still += [Still(name, state.step, shown(before, name)) for name in resting]
         moved |= dict.fromkeys(now, state.step)
         if not now:
             return together(found, moved, still)
@@ -192,6 +198,13 @@ class Place:
     step: Expansion
     old: Nested
     new: Nested
+
+    @property
+    def differs(self) -> bool:
+        """Whether the grown model computes something else, so that there is nothing to prove."""
+        hat = grown(self.step, self.old, self.new, float_arithmetic())
+        scalings = dict.fromkeys(parameters(self.step.old.preset), 1)
+        return not compared([self.step], self.old, hat, "float64", scalings).passed
 
     def slope(self, name: str) -> float:
         """The largest change of the output, to first order, as a block moves in a random direction."""

@@ -7,7 +7,7 @@ meet or do not; what is left when they do not meet is the residual.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -25,10 +25,10 @@ from ..symbolic.terms import (
     total,
 )
 from .kernel import RULES, Context, Equation, Position, Rule, Step, Theorem, apply, derive, meet, oriented, summands
-from .rules import split, terms_of
+from .rules import pair, split, terms_of
 
-STEP_LIMIT = 400
-WEIGHT_LIMIT = 16_000  # a larger term is given up
+STEP_LIMIT = 150
+WEIGHT_LIMIT = 4_000  # a larger term is given up
 
 CLEAN = (
     "product with zero",
@@ -59,6 +59,7 @@ BLOCKS = (
 )
 SCALARS = ("scalar out", "rescale the norm", "scalars", "like terms")
 COPIES = ("Kronecker product",)  # after numbers have left it: its factors are taken apart again
+CONSTANTS = ("distribute constants",)
 NORMS = ("definition of the norm",)
 EXPAND = ("transpose of a product", "transpose of a sum", "distribute", "heads of a sum", "shift of a softmax")
 
@@ -67,7 +68,7 @@ ORDER = ("order of a sum",)
 STRATEGIES: tuple[tuple[str, ...], ...] = (
     ("lemma", "induction over layers", "factor"),  # put proved pieces together
     (*CLEAN, *BLOCKS, *SCALARS, *COPIES),  # compute with blocks
-    (*CLEAN, *BLOCKS, *SCALARS, *COPIES, *NORMS),  # and open the norms
+    (*CLEAN, *BLOCKS, *SCALARS, *COPIES, *CONSTANTS, *NORMS),  # and open the norms
     (*CLEAN, *BLOCKS, *SCALARS, *COPIES, *EXPAND, *ORDER),  # or write everything out but the norms
     (*CLEAN, *BLOCKS, *SCALARS, *COPIES, *EXPAND, *NORMS, *ORDER),  # and write everything out
 )
@@ -202,26 +203,45 @@ def weight(term: Expr) -> int:
 
 # ---------------------------------------------------------------- where a rule applies
 
-Known = dict[tuple[Expr, Rule, tuple[int, ...]], tuple[Position, ...]]
+def anything(term: Expr) -> bool:
+    return True
+
+
+def is_constant_product(term: Expr) -> bool:
+    """Whether a term is a product of two matrices, of which one holds no parameter, such as the centring of LayerNorm."""
+    factors = pair(term)
+    return factors is not None and not all(map(atoms, factors))
+
+
+NARROWED: Mapping[str, tuple[str, Callable[[Expr], bool]]] = {
+    "distribute constants": ("distribute", is_constant_product)
+}
+"""A move that uses a rule only where a test says that it is worth it."""
+
+Known = dict[tuple[str, Rule, tuple[int, ...]], dict[Expr, tuple[Position, ...]]]
 CONTEXTUAL = ("constraint", "lemma", "induction over layers")
 INWARD = ("factor",)  # what is within may become a lemma's left side, which the whole would then no longer hold
 MOST_KNOWN = 400_000
 always: Known = {}  # where the rules apply that depend on no context
 
 
-def everywhere(context: Context, term: Expr, rule: str, argument: tuple[int, ...], here: Known) -> Step | None:
+def everywhere(context: Context, term: Expr, move: str, argument: tuple[int, ...], here: Known) -> Step | None:
     """The step that uses a rule at every place where it applies; None where it applies nowhere."""
-    length, applied = run_length(context, rule, argument), RULES[rule]
-    known = here if rule in CONTEXTUAL else always
-    if len(always) > MOST_KNOWN:
+    rule, worth_it = NARROWED.get(move, (move, anything))
+    length, applied = run_length(context, move, argument), RULES[rule]
+    wanted = symbols_wanted(context, rule, argument)
+    if sum(map(len, always.values())) > MOST_KNOWN:
         always.clear()
+    known = (here if rule in CONTEXTUAL else always).setdefault((move, applied, argument), {})
+
+    def fits(term: Expr) -> bool:
+        return worth_it(term) and applied(context, term, argument) is not None
 
     def places(term: Expr) -> tuple[Position, ...]:
-        key = (term, applied, argument)
-        if key not in known:
+        if term not in known:
             inside = tuple(below(term)) if rule in INWARD else ()
-            known[key] = inside or (((),) if applied(context, term, argument) is not None else tuple(below(term)))
-        return known[key]
+            known[term] = inside or (((),) if fits(term) else tuple(below(term)))
+        return known[term]
 
     def below(term: Expr) -> Iterator[Position]:
         """Below a term: the first run that fits (products grow from the left), else inside its parts."""
@@ -231,17 +251,30 @@ def everywhere(context: Context, term: Expr, rule: str, argument: tuple[int, ...
         if first is not None:
             yield ((first, first + length),)
         for i, part in enumerate(parts):
-            if part.is_Matrix and (first is None or not first <= i < first + length):
+            outside = first is None or not first <= i < first + length
+            if outside and part.is_Matrix and (not wanted or wanted <= atoms(part)):
                 yield from ((i, *position) for position in places(part))
 
     def run_applies(term: Expr, run: Sequence[Expr]) -> bool:
         if not isinstance(term, (MatMul, MatAdd)) or len(run) < length or any(map(is_scalar, run)):
             return False
+        if wanted and not wanted <= frozenset[Expr]().union(*map(atoms, run)):
+            return False
         part = (product if isinstance(term, MatMul) else total)(*run)
-        return isinstance(part, type(term)) and applied(context, part, argument) is not None
+        return isinstance(part, type(term)) and fits(part)
 
     positions = places(term)
     return Step(rule, in_order(positions), argument) if positions else None
+
+
+def symbols_wanted(context: Context, rule: str, argument: tuple[int, ...]) -> frozenset[Expr]:
+    """The matrices that a term must hold for a rule to apply: those of the left side, but for what stands for any."""
+    if rule == "lemma":
+        return atoms(context.lemmas[argument[0]].left) - {context.stream}
+    if rule == "constraint":
+        equation = oriented(context.hypotheses[argument[0]], argument[1:])
+        return frozenset() if equation is None else atoms(equation.left)
+    return frozenset()
 
 
 def in_order(positions: Sequence[Position]) -> tuple[Position, ...]:
@@ -251,7 +284,7 @@ def in_order(positions: Sequence[Position]) -> tuple[Position, ...]:
 
 def run_length(context: Context, rule: str, argument: tuple[int, ...]) -> int:
     """How many neighbours of a product or sum a rule takes at a time; 0 for rules on whole terms."""
-    if rule in ("block product", "Kronecker product", "sums of ones"):
+    if rule in ("block product", "Kronecker product", "sums of ones", *NARROWED):
         return 2
     if rule == "lemma":
         pattern = context.lemmas[argument[0]].left

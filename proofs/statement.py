@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 from sympy import Symbol
 
+from ..symbolic.architecture import Transformer
 from ..symbolic.expand import Expansion
 from ..symbolic.notation import latex, text
 from ..symbolic.preset import Preset
 from ..symbolic.syntax import show
-from ..symbolic.terms import Expr, scalar
-from ..symbolic.variant import Variant
+from ..symbolic.terms import Expr, Selection, scalar
+from ..symbolic.variant import Added, Variant
 from .admissible import whole_sizes
 from .check import Answer
 
@@ -61,7 +62,7 @@ def statement(steps: Sequence[Expansion]) -> tuple[Sentence, ...]:
     made = [equation(Symbol(name), size) for name, size in old.sizes.items() if name not in own]
     sizes += [formula(size) for size in sorted(free, key=str)]
     whole = [formula(size) for size in whole_sizes(steps)]
-    families = "layers, groups and heads" if old.preset["groups"] else "layers and heads"
+    families = ["layers", *(["groups"] if old.preset["groups"] else []), "heads"]
     lines: list[Sentence] = [
         (
             "For all sizes ",
@@ -71,8 +72,12 @@ def statement(steps: Sequence[Expansion]) -> tuple[Sentence, ...]:
             ",",
         ),
         *([("for which ", *listed(whole), " are whole," if len(whole) > 1 else " is whole,")] if whole else []),
-        (f"for any number of {families} at least 1, all parameters and all inputs,",),
+        (f"for any number of {in_words(families)} at least 1, all parameters and all inputs,",),
+        *([(COPIED,)] if any(is_copied(step.variant) for step in steps) else []),
     ]
+    chosen = [formula(b.symbol) for step in steps for b in step.blocks if isinstance(b.symbol, Selection)]
+    if chosen:
+        lines.append(("for all selections ", *listed(chosen), " (a single 1 in each column, and 0 elsewhere),"))
     constraints = [equation(left, right) for step in steps for left, right in step.constraints]
     if constraints:
         lines.append(("for all new blocks with ", *listed(constraints), ","))
@@ -81,6 +86,23 @@ def statement(steps: Sequence[Expansion]) -> tuple[Sentence, ...]:
     names = " then ".join(step.variant.name for step in steps)
     lines.append((f"the model after {names} computes what it computed before.",))
     return tuple(lines)
+
+
+COPIED = "for every position of the new layer after the first layer: 2 to N + 1, where there are N layers,"
+
+
+def is_copied(variant: Variant) -> bool:
+    """Whether a new layer starts from the one before it."""
+    return variant.added_layer is not None and variant.added_layer.copy is not None
+
+
+def in_words(things: Sequence[str]) -> str:
+    """A list in a sentence.
+
+    >>> in_words(["layers", "groups", "heads"])
+    'layers, groups and heads'
+    """
+    return ", ".join(things[:-1]) + " and " * (len(things) > 1) + things[-1]
 
 
 def claim_sizes(steps: Sequence[Expansion]) -> set[Expr]:
@@ -100,9 +122,34 @@ def meaning(variant: Variant) -> tuple[str, ...]:
     lines += [f"{name} becomes {show(entry)}" for name, entry in variant.rewrite.items()]
     for what, added in (("head", variant.added_head), ("layer", variant.added_layer)):
         if added is not None:
-            entries = ", ".join(f"{name} = {show(entry)}" for name, entry in added.entries.items())
-            lines.append(f"a new {what} has {entries}")
+            lines.append(f"{origin(what, added)} {entries_of(added)}".strip())
+    lines += [f"what {name} computes from X becomes {show(body)}" for name, body in variant.forward.items()]
+    lines += [BECOMES[option].format(value) for option, value in variant.becomes.items()]
     return tuple(lines)
+
+
+BECOMES = {
+    "experts": "the MLP of a layer becomes {} experts",
+    "top_k": "each token goes to {} of them",
+    "router": "the weights of the experts that are kept are {}",
+    "kv_groups": "every head gets keys and values of its own",
+    "rope": "the frequencies of the old keys are kept",
+}
+"""What each option becomes, in words."""
+
+
+def origin(what: str, added: Added) -> str:
+    """Which head or layer is new, and what it starts from."""
+    if added.group is not None:
+        return "in every group a new head, with the group's keys and values, has"
+    if added.copy is None:
+        return f"a new {what} has"
+    before = "every head has a copy of what it" if what == "head" else "a new layer is a copy of what the one before it"
+    return f"{before} becomes" + (", with" if added.entries else "")
+
+
+def entries_of(added: Added) -> str:
+    return ", ".join(f"{name} = {show(entry)}" for name, entry in added.entries.items())
 
 
 def norms_of(preset: Preset) -> Iterator[Sentence]:
@@ -123,13 +170,19 @@ def turns_by_base(preset: Preset) -> bool:
     return bool(preset["positions"] == "rotary" and preset["rope_frequencies"] == "recomputed")
 
 
+def routing(model: Transformer) -> Sentence:
+    """To how many experts a token goes."""
+    count = formula(model.scalars["top_k"])
+    last = "made to sum to 1" if model.preset["router"] == "renormalised" else "as they are"
+    return ("a router keeps the ", count, f" largest weights for every token, the first of equal ones, {last}")
+
+
 def assumptions(answer: Answer) -> tuple[Sentence, ...]:
     """What the claim takes for granted."""
     found: list[Sentence] = [("arithmetic is that of the real numbers",), *norms_of(answer.preset)]
     for name, has in (("scale", answer.preset["scale"] == "constant"), ("rope_base", turns_by_base(answer.preset))):
         found += [(formula(answer.steps[0].old.scalars[name]), " is any number above 0")] if has else []
-    if answer.preset["experts"]:
-        found.append(("a router keeps equally many experts for every token, the first of equal ones",))
+    found += [routing(step.new) for step in answer.steps[-1:] if step.new.preset["experts"]]
     for claim in answer.parts:
         found += [(note,) for note in claim.steps[0].assumptions]
     return tuple(dict.fromkeys(found))

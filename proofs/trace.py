@@ -167,7 +167,7 @@ def recorded(
             arithmetic = EXACT if readable(value) else FLOATS
             inside = in_arithmetic(own.with_(Values(matrices={"X": value})), arithmetic)
             for body, before in stage.parts:
-                yield from pieces(label, body, before, inside, arithmetic)
+                yield from pieces(label, body, before, normed(X, model), inside, arithmetic)
             value = evaluate(stage.term, inside, arithmetic)
             yield placed(label, named.shown), value
     arithmetic = EXACT if readable(value) else FLOATS
@@ -218,7 +218,7 @@ class Stage:
 
 def stages(X: MatrixSymbol, model: Transformer) -> Iterator[Stage]:
     """The steps of one layer, in order."""
-    layer, after, Y = model.layer, norms_after(model), matrix("Y", *X.shape)
+    layer, after, Y = model.layer, norms_after(model), normed(X, model)
     found = [(name, sublayer(X, layer, model), reads(X, name, model)) for name, sublayer in SUBLAYERS.items()]
     shown = {name: substitute(f, {before: Y}) if before is not None else f for name, f, before in found}
     if model.preset["parallel"]:
@@ -228,8 +228,13 @@ def stages(X: MatrixSymbol, model: Transformer) -> Iterator[Stage]:
     for name, f, before in found:
         yield Stage(total(X, f), total(X, shown[name]), ((shown[name], before),))
         if name in after:
-            normed = after[name](X, layer, model)
-            yield Stage(normed, normed)
+            following = after[name](X, layer, model)
+            yield Stage(following, following)
+
+
+def normed(X: MatrixSymbol, model: Transformer) -> MatrixSymbol:
+    """Y, what a sublayer reads; no matrix in the body of a sublayer has its name."""
+    return matrix("Y" if "Y" not in model.layer.weights else "Y~norm", *X.shape)
 
 
 def reads(X: MatrixSymbol, name: str, model: Transformer) -> MatrixExpr | None:
@@ -239,13 +244,18 @@ def reads(X: MatrixSymbol, name: str, model: Transformer) -> MatrixExpr | None:
 
 
 def pieces(
-    label: str, body: MatrixExpr, before: MatrixExpr | None, values: Values, arithmetic: Arithmetic
+    label: str,
+    body: MatrixExpr,
+    before: MatrixExpr | None,
+    Y: MatrixSymbol,
+    values: Values,
+    arithmetic: Arithmetic,
 ) -> Iterator[tuple[Key, Array]]:
     """The norm Y of a sublayer, and in terms of Y what stands in its softmax and activation."""
     if before is not None:
-        Y = evaluate(before, values, arithmetic)
-        yield (label, rf"Y = {latex(before)}", before), Y
-        values = values.with_(Values(matrices={"Y": Y}))
+        found = evaluate(before, values, arithmetic)
+        yield (label, rf"{latex(Y)} = {latex(before)}", before), found
+        values = values.with_(Values(matrices={Y.name: found}))
     yield from inner(label, body, values, arithmetic)
 
 

@@ -36,6 +36,7 @@ def answer_json(answer: Answer, remarks: Remarks, seconds: float) -> Json:
         "variants": [{"name": v.name, "source": v.source, "sha256": v.sha256} for v in answer.given],
         "architecture": answer.preset.name,
         "verdict": answer.verdict,
+        "expected": expected(answer),
         "statement": " ".join(plain(line) for line in statement(answer.steps)),
         "assumptions": [plain(line) for line in assumptions(answer)],
         "proved_by": proved_by(answer),
@@ -244,6 +245,7 @@ def answer_text(answer: Answer, remarks: Remarks | None = None) -> Iterator[str]
         "refuted": f"refuted: {names} can change what the model computes.",
         "undecided": f"undecided: {names} was neither proved nor refuted.",
     }[answer.verdict]
+    yield from expected_text(answer)
     yield from solved_text(answer)
     if answer.counterexample is not None:
         yield from counterexample_text(answer.counterexample, trace(answer.counterexample))
@@ -262,6 +264,23 @@ def answer_text(answer: Answer, remarks: Remarks | None = None) -> Iterator[str]
         apart = outcome.agreement
         yield f"  numpy {outcome.dtype}: outputs differ by {apart.max_abs:.2g} ({apart.max_ulp:.3g} ulp)"
     yield from (f"  factor {text(factor.factor)} {factor_text(factor)}" for factor in found.factors)
+
+
+def expected(answer: Answer) -> str | None:
+    """The verdict that a single variant's file expects on its own architecture; None where it says nothing of this."""
+    variant, *others = answer.given
+    here = not others and variant.architecture == answer.preset.name
+    return variant.verdict or None if here else None
+
+
+def expected_text(answer: Answer) -> Iterator[str]:
+    """The file's reason where it expects what was found, and otherwise what it expects."""
+    (first, *_), wanted = answer.given, expected(answer)
+    why = f": {first.reason}" if first.reason else ""
+    if wanted == answer.verdict:
+        yield f"  as expected{why}"
+    elif wanted is not None:
+        yield f"  expected: {wanted}{why}"
 
 
 def solved_text(answer: Answer) -> Iterator[str]:

@@ -274,14 +274,25 @@ def run_verify(chosen: argparse.Namespace) -> int:
 
 def run_list(chosen: argparse.Namespace) -> int:
     from ..symbolic.architecture import PRESETS
-    from ..symbolic.variant import catalogue, load
+    from ..symbolic.variant import SIX, load, zoo
 
-    variants = [load(name) for name in catalogue()]
-    names = dict(zip(catalogue(), variants, strict=True))
-    lines = ["variants", *(f"  {name:22}{variant.source}" for name, variant in names.items())]
-    lines += ["architectures", *(f"  {preset.name:22}{preset.description}" for preset in PRESETS.values())]
+    six, others = ({name: load(name) for name in names} for names in (SIX, zoo()))
+    lines: list[str] = []
+    for title, variants in (("the paper's six", six), ("the zoo", others)):
+        lines += [title, *(f"  {name:37}{one.verdict:11}{one.source}" for name, one in variants.items())]
+    lines += ["architectures", *(f"  {preset.name:37}{preset.description}" for preset in PRESETS.values())]
     found = {
-        "variants": [{"name": name, "title": v.name, "source": v.source} for name, v in names.items()],
+        "variants": [
+            {
+                "name": name,
+                "title": variant.name,
+                "source": variant.source,
+                "architecture": variant.architecture,
+                "verdict": variant.verdict,
+                "reason": variant.reason,
+            }
+            for name, variant in {**six, **others}.items()
+        ],
         "architectures": [{"name": p.name, "description": p.description} for p in PRESETS.values()],
     }
     show(chosen, found, lines)

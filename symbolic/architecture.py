@@ -374,9 +374,10 @@ def written(X: MatrixExpr, piece: str, layer: Layer, model: Transformer) -> Matr
     before = norm(X, norm_name(name, model), layer.weights, model) if placement in ("pre", "sandwich") else X
     found = f(before, layer, model)
     if name in layer.bodies:
-        size, own = layer.bodies[name].shape, matrix(as_it_was(name), *layer.bodies[name].shape)
+        size = layer.bodies[name].shape
+        own = {matrix(as_it_was(one), *size): sublayer(before, layer, model) for one, sublayer in PIECES.values()}
         named = {matrix(as_it_was(n), *w.shape): w for n, w in layer.weights.items()}
-        found = substitute(layer.bodies[name], {matrix(INPUT, *size): before, own: found, **named})
+        found = substitute(layer.bodies[name], {matrix(INPUT, *size): before, **own, **named})
     if placement == "output":
         return norm(found, name, layer.weights, model)
     return norm(found, f"{name}_post", layer.weights, model) if placement == "sandwich" else found

@@ -54,6 +54,9 @@ def _check_needs(preset: Preset, variant: Variant) -> None:
         if given in options and other not in options:
             what, expected = f"{given} and {other} come together", f"`{other}`: {CHANGES[other][0]}"
             raise _refused(variant, given, what, given, expected)
+    if "rope" in options and "rope_base" in variant.rewrite:
+        what, expected = "the frequencies are kept, or follow from a base", "one of them"
+        raise _refused(variant, "rope", what, "rope, and a rewrite of rope_base", expected)
     if "kv_groups" in options and not preset["groups"]:
         raise _refused(variant, "kv_groups", f"`{name}` has no grouped queries", "E", "an architecture with groups")
 

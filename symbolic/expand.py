@@ -46,7 +46,7 @@ from .terms import (
     zero,
 )
 from .variant import INPUT as X
-from .variant import SIZES, SUBLAYERS, Added, Constraint, Variant
+from .variant import SIZES, SUBLAYERS, Added, Constraint, Variant, meaning_of
 
 Entries = Mapping[str, Expression]
 NOTHING: Entries = {}
@@ -87,7 +87,7 @@ def expand(old: Transformer, variant: Variant, step: int = 1) -> Expansion:
 
 TOKENS = "I"  # the input
 FIXED = ("s", "o", "k_pairs", "k_rest", "k_turned", "n_experts")  # sizes that no variant changes
-_HATS = frozenset(f"{base}_hat" for base in SIZES)
+KNOWN = frozenset((*SIZES, *(f"{base}_hat" for base in SIZES)))  # names of sizes that no variant gives
 _SCOPE_OF_KIND = {"per model": "model", "per layer": "layer", "per head": "head"}
 SELECTION = "selection"
 
@@ -121,8 +121,8 @@ class _Application:
                 growing = [name for name in self.old.sizes if name not in FIXED]
                 raise error_at(expression, "this size cannot grow", base, "one of " + ", ".join(growing))
             for name in names(expression):
-                if name.name in _HATS and name.name not in known and expression != Name(f"{base}_hat"):
-                    raise error_at(name, "no such grown size is known here", name.name, "a name of its own")
+                if name.name in KNOWN and name.name not in known and expression != Name(f"{base}_hat"):
+                    raise error_at(name, "no such size is known here", name.name, "a name of its own")
                 known.setdefault(name.name, size(instance(name.name, self.tag)))
             grown = elaborate(expression, self._scope(known), None)
             known[f"{base}_hat"] = grown
@@ -131,7 +131,7 @@ class _Application:
 
     def _inner_sizes(self, known: Collection[str]) -> Iterator[str]:
         """The sizes that only new blocks have, such as the rank of a product of two; one that stands alone is none."""
-        elsewhere = {*known, *_HATS, *FIXED, str(self.variant.becomes.get("experts"))}
+        elsewhere = {*known, *KNOWN, *FIXED, str(self.variant.becomes.get("experts"))}
         shapes = [side for block in self.variant.new.values() for side in (block.rows, block.columns)]
         bare = [side.name for side in shapes if isinstance(side, Name) and side.name not in elsewhere]
         yield from dict.fromkeys(name for name in bare if bare.count(name) > 1)
@@ -169,8 +169,12 @@ class _Application:
         """The number of experts, where there are any from now on."""
         if "experts" not in self.variant.becomes:
             return {}
-        count = size(instance(str(self.variant.becomes["experts"]), self.tag))
-        self.size_names[count.name] = self.size_names["n_experts"] = count
+        name = str(self.variant.becomes["experts"])
+        if meaning_of(name) or name in {"top_k", *self.size_names, *self.variant.new}:
+            what = "the number of experts needs a name of its own"
+            raise self.variant.place("becomes", "experts").error(what, name, "a name that means nothing yet")
+        count = size(instance(name, self.tag))
+        self.size_names[name] = self.size_names["n_experts"] = count
         return {"n_experts": count}
 
     # -------------------------------------------------------- new blocks
@@ -217,7 +221,7 @@ class _Application:
         """One member of a new block for each owner: the widest scope of what it is used in."""
         homes = {home for home, _ in self.uses[name]}
         scopes = [scope for _, scope in self.uses[name]] or ["model"]
-        scope = self._given_scope(name, homes) or common(scopes)
+        scope = self._given_scope(name, homes) or ("model" if len(homes) > 1 else common(scopes))
         for owner in self._owners(scope, homes):
             labels = () if homes == {"new"} else (label for label in owner if label != EXPERTS)
             tag = ".".join(part for part in (self.tag, *labels) if part)
@@ -392,7 +396,8 @@ class _Application:
             shape, entry, old = self._sides(parameter), entries.get(name), weights.get(name)
             if entry is None and old is None:
                 what = f"the architecture that it becomes has {name}, and no rewrite gives it"
-                raise self.variant.place("becomes", *self.variant.becomes).error(what, "no entry", f"[rewrite] {name}")
+                place = self.variant.place("becomes", next(iter(self.variant.becomes)))
+                raise place.error(what, "no entry", f"[rewrite] {name}")
             here = known if name != TOKENS else self._scope({**known.names, TOKENS: old})
             result[name] = old if entry is None else elaborate(entry, here, shape)
             if entry is None:
@@ -470,8 +475,9 @@ class _Application:
         old = self.old.scalars[name]
         if name == "scale" or not has_scalar(name, preset) or name not in self.variant.rewrite:
             before, now = (default_scalar(name, preset, sizes) for sizes in (self.old.sizes, self.sizes))
+            pairs = side("f", self.sizes) / side("f", self.old.sizes)
             kept = name == "rope_base" and "rope" in self.variant.becomes and has_scalar(name, preset)
-            return old ** (self.sizes["k"] / self.old.sizes["k"]) if kept else old if before == now else now
+            return old**pairs if kept else old if before == now else now
         found, place = self._scalar(name, old, known), self.variant.rewrite[name]
         if any(is_unknown(symbol) for symbol in found.free_symbols):  # its sign is looked at once it is solved for
             return found
@@ -500,6 +506,8 @@ class _Application:
     def _added_heads(self, layer: Layer, added: Added) -> list[Heads]:
         """One more head; or one for each head that there is, a changed copy; or one for each group, which it joins."""
         _check_entries(added.entries, ("group", "head"), "a new head")
+        if added.copy is not None and added.group is not None:
+            raise added.place.error("a new head copies another or joins a group", "copy and group", "one of them")
         if added.copy is None and added.group is None:
             return [self._added_head(layer, added)]
         if added.group is not None:
@@ -544,6 +552,8 @@ class _Application:
         _check_entries(added.entries, ("layer", "group", "head", "expert"), "a new layer")
         if self.variant.forward:
             raise added.place.error("a new layer and [forward] are two variants", "both in one", "one of them")
+        if added.copy is not None and self.variant.added_head is not None:
+            raise added.place.error("a new head and a copied layer are two variants", "both in one", "one of them")
         if added.copy is not None:
             return self._copied_layer(added)
         label = self._new_layer

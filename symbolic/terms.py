@@ -592,7 +592,7 @@ def substitute(term: Expr, mapping: dict[Expr, Expr]) -> Expr:
 @lru_cache(maxsize=65536)
 def atoms(term: Expr) -> frozenset[Expr]:
     """The matrix symbols of a term, those that a family binds and those of layer bodies included."""
-    return frozenset(term.atoms(MatrixSymbol))
+    return frozenset([term]) if isinstance(term, MatrixSymbol) else frozenset().union(*map(atoms, term.args))
 
 
 def free(term: Expr, family: str) -> bool:

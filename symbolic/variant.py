@@ -138,6 +138,11 @@ def catalogue() -> tuple[str, ...]:
     return tuple(sorted(file.stem for file in _CATALOGUE.glob("*.toml")))
 
 
+def zoo() -> tuple[str, ...]:
+    """The names of the built-in variants that are not the paper's, sorted."""
+    return tuple(name for name in catalogue() if name not in SIX)
+
+
 def load(path_or_name: str | os.PathLike[str]) -> Variant:
     """Read a variant from a .toml file, or from the catalogue by its name.
 
@@ -406,12 +411,12 @@ def _new_blocks(table: _Table) -> dict[str, NewBlock]:
 def _check_new_name(name: str, place: Place) -> None:
     if not _BLOCK_NAME.fullmatch(name):
         raise place.error("this cannot be the name of a block", f"`{name}`", "a letter, then letters, digits and _")
-    meaning = _meaning(name)
+    meaning = meaning_of(name)
     if meaning:
         raise place.error(f"a new block cannot be called `{name}`", f"the name of {meaning}", "a name of its own")
 
 
-def _meaning(name: str) -> str | None:
+def meaning_of(name: str) -> str | None:
     """What a name already means in every variant."""
     meanings = {
         "a parameter": PARAMETERS,
@@ -441,7 +446,7 @@ def _check_size(size: Expression, new: Collection[str]) -> None:
     """Refuse what cannot be a size whatever the names stand for."""
     _check_size_terms(size)
     for name in names(size):
-        meaning = "a new block" if name.name in new else _meaning(name.name)
+        meaning = "a new block" if name.name in new else meaning_of(name.name)
         if meaning not in (None, "a size", "a grown size"):
             raise error_at(name, f"`{name.name}` is not a size", f"the name of {meaning}", "a size")
     value = constant(size)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from .architecture import has_scalar, parameters
+from .becoming import becomes
 from .preset import Preset
 from .syntax import BinaryOp, Blocks, Call, Expression, Negative, Transposed, names, show
 from .variant import TEXTS, Added, NewBlock, Variant
@@ -23,9 +24,10 @@ def has(preset: Preset, name: str) -> bool:
 
 def fitted(variant: Variant, *presets: Preset) -> Variant:
     """The variant without what all the architectures lack; as it is where a constraint ties that to what they have."""
+    known = (*presets, *(becomes(preset, variant) for preset in presets))
 
     def there(entries: Trees) -> dict[str, Expression]:
-        return {name: tree for name, tree in entries.items() if any(has(preset, name) for preset in presets)}
+        return {name: tree for name, tree in entries.items() if any(has(preset, name) for preset in known)}
 
     def of(added: Added | None) -> Added | None:
         return None if added is None else replace(added, entries=there(added.entries))

@@ -56,7 +56,8 @@ def value(tree: syntax.Expression, names: Mapping[str, Any]) -> Any:
         case syntax.Blocks():
             return np.block([[value(cell, names) for cell in row] for row in tree.rows])
         case syntax.Call():
-            return FUNCTIONS[tree.function](*(value(argument, names) for argument in tree.arguments))
+            function = names.get(tree.function, FUNCTIONS[tree.function])  # a model's own `act` is among the names
+            return function(*(value(argument, names) for argument in tree.arguments))
     assert isinstance(tree, syntax.BinaryOp)
     left, right = value(tree.left, names), value(tree.right, names)
     if tree.operator == "*":
@@ -213,9 +214,16 @@ class _Growing:
     def rewritten(self, scope: str, names: Names, entries: Mapping[str, syntax.Expression]) -> Nested:
         """What something has: each parameter as an entry says it, or as it was."""
         return {
-            name: filled(entries[name], names, np.shape(names.get(name))) if name in entries else names[name]
+            name: filled(entries[name], names, self.shape(name)) if name in entries else names[name]
             for name in parameters(scope, self.after)
         }
+
+    def shape(self, name: str) -> tuple[int, int]:
+        """The rows and columns of a parameter of the grown model."""
+        found = architecture.parameters(self.after)[name]
+        grown_sizes = {base.removesuffix("_hat"): n for base, n in self.sizes.items() if base.endswith("_hat")}
+        rows, columns = ({"1": 1, **self.sizes, **grown_sizes}.get(side, 0) for side in (found.rows, found.columns))
+        return int(rows), int(columns)
 
     def layer(self, old: Nested, new: Nested, outer: Names, entries: Mapping[str, syntax.Expression]) -> Nested:
         names = {**outer, **matrices(old), **matrices(new)}
@@ -306,16 +314,21 @@ def feed_forward(Y: np.ndarray, w: Nested, preset: Preset) -> np.ndarray:
     return hidden @ w["W_l2"] + w.get("b_l2", 0)
 
 
+SUBLAYERS = {"MHA": mha, "MLP": mlp}
+
+
 def output(model: Nested, preset: Preset = PAPER, **numbers: float) -> np.ndarray:
     """What a model computes; `numbers` are eps, top_k and rope_base where the architecture has them."""
     X = model["I"] + model.get("P", 0)
     for layer in model["layers"]:
-        for name, sublayer in (("MHA", mha), ("MLP", mlp)):
+        for name, sublayer in SUBLAYERS.items():
             Y = norm(X, layer[f"g_{name}"], numbers.get("eps", 0)) if preset["norm"] == "rms" else X
             own = sublayer(Y, layer, numbers, preset)
             if name in layer.get("bodies", {}):
                 body, names = layer["bodies"][name]
-                own = value(body, {**names, **matrices(layer), "X": Y, name: own})
+                both = {one: f(Y, layer, numbers, preset) for one, f in SUBLAYERS.items()}
+                known = {**names, **matrices(layer), **both, "X": Y, "act": ACTIVATIONS[preset["act"]]}
+                own = value(body, known)
             X = X + own
     return X @ model["W_out"]
 

@@ -11,7 +11,7 @@ from growproof.proofs.check import Answer, check
 from growproof.proofs.counterexample import Counterexample
 from growproof.proofs.drawing import RANDOM, drawn_blocks, drawn_model
 from growproof.proofs.experiment import PROFILE
-from growproof.symbolic.architecture import PRESETS
+from growproof.symbolic.architecture import PRESETS, Preset
 from growproof.symbolic.variant import loads
 
 
@@ -43,8 +43,9 @@ def agreement(answer: Answer, seed: int) -> bool:
 
 
 @cache
-def _answer(texts: tuple[str, ...], architecture: str, seed: int) -> Answer:
-    return check([loads(text, "variant.toml") for text in texts], PRESETS[architecture], seed)
+def _answer(texts: tuple[str, ...], architecture: str | Preset, seed: int) -> Answer:
+    made = architecture if isinstance(architecture, Preset) else PRESETS[architecture]
+    return check([loads(text, "variant.toml") for text in texts], made, seed)
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from growproof.proofs.kernel import Equation
 from growproof.symbolic.architecture import PRESETS, paper_model
 from growproof.symbolic.errors import VariantError
 from growproof.symbolic.terms import atoms, eye, matrix, negative, ones, product, size, total, transposed, zero
-from growproof.symbolic.variant import catalogue, load, loads
+from growproof.symbolic.variant import SIX, load, loads
 
 m, n = size("m"), size("n")
 A, B, C = (matrix(name, m, n) for name in "ABC")
@@ -63,7 +63,7 @@ def test_what_has_no_solution_for_every_old_parameter_has_none(pairs):
     assert solved(*pairs) is None
 
 
-@pytest.mark.parametrize("name", catalogue())
+@pytest.mark.parametrize("name", SIX)
 def test_the_six_can_be_initialised_as_they_ask(name):
     claim = claim_of([load(name)], paper_model(PRESETS["paper"]))
     assert claim.admissible

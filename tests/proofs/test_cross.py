@@ -14,7 +14,7 @@ from growproof.proofs.solver import Answer, Query
 from growproof.proofs.solver import ask as z3_says
 from growproof.proofs.weakest import weakest
 from growproof.symbolic.architecture import PRESETS, paper_model
-from growproof.symbolic.variant import catalogue, loads
+from growproof.symbolic.variant import SIX, loads
 
 needs_cvc5 = pytest.mark.extras
 
@@ -27,7 +27,7 @@ FALSE = {
     "no constraint": load("mlp-expansion").text.partition("[constraints]")[0],
     "contradiction": load("mlp-expansion").text + '"2*M_W_l2" = "ones(p_hat - p, h)"\n',
 }
-TEXTS = {name: load(name).text for name in catalogue()} | FALSE
+TEXTS = {name: load(name).text for name in SIX} | FALSE
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -98,7 +98,7 @@ def test_both_solvers_agree_on_every_query(name):
 
 @needs_cvc5
 def test_cvc5_decides_most_of_what_z3_decides():
-    found = [one for name in catalogue() for one in opinions(load(name).text)]
+    found = [one for name in SIX for one in opinions(load(name).text)]
     assert sum(one.verdict == one.first.verdict for one in found) > len(found) / 2
 
 

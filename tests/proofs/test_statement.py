@@ -1,14 +1,15 @@
 """The statement says for which sizes, parameters and blocks; it is made from the claim that was proved."""
 
 import as_published
+import constructs
 import pytest
 
 from growproof.proofs.check import Answer, check
-from growproof.proofs.statement import Formula, assumptions, equation, formula, plain, statement
+from growproof.proofs.statement import Formula, assumptions, equation, formula, meaning, plain, statement
 from growproof.symbolic.architecture import PRESETS
 from growproof.symbolic.preset import Preset
 from growproof.symbolic.terms import matrix, product, size, zero
-from growproof.symbolic.variant import catalogue, load, loads
+from growproof.symbolic.variant import SIX, load, loads
 
 PAPER, EPS = PRESETS["paper"], PRESETS["paper-eps"]
 MLP = load("mlp-expansion").text
@@ -30,7 +31,7 @@ def notes(*texts: str, preset=PAPER) -> list[str]:
 # --- what is claimed ---
 
 
-@pytest.mark.parametrize("name", catalogue())
+@pytest.mark.parametrize("name", SIX)
 def test_it_names_every_size_growth_and_constraint_on_what_the_architecture_has(name):
     variant, (sizes, numbers, blocks, claim) = load(name), lines(load(name).text)
     assert sizes.startswith("For all sizes s, h, p, k, v, o at least 1")
@@ -70,7 +71,7 @@ def test_a_chain_names_its_links_and_the_sizes_and_blocks_of_each():
 
 
 def test_what_is_claimed_of_another_variant_reads_otherwise():
-    texts = [load(name).text for name in catalogue()]
+    texts = [load(name).text for name in SIX]
     assert len({tuple(lines(text)) for text in texts}) == len(texts)
 
 
@@ -111,7 +112,7 @@ FREE = "is any number at least 0, the same in every norm"
         ({"norm": "none", "positions": "none", "rope_frequencies": "recomputed"}, []),
         (
             {"norm": "none", "experts": True},
-            ["a router keeps equally many experts for every token, the first of equal ones"],
+            ["a router keeps the top_k largest weights for every token, the first of equal ones, made to sum to 1"],
         ),
     ],
     ids=str,
@@ -127,9 +128,72 @@ def test_groups_are_counted_where_there_are_some():
 
 
 def test_sizes_that_are_made_of_others_are_told():
-    """Rotary positions turn pairs: k = 2 j, or in a part of each head k = 2 j + q with r = 2 j."""
-    assert ", j at least 1, k = 2*j, p_hat > p," in lines(MLP, preset=PRESETS["llama"])[0]
-    assert ", j, q at least 1, k = 2*j + q, r = 2*j, p_hat > p," in lines(MLP, preset=PRESETS["gptj"])[0]
+    """Rotary positions turn pairs of keys, all of them or those of a part of each head."""
+    assert ", k_pairs at least 1, k = 2*k_pairs, p_hat > p," in lines(MLP, preset=PRESETS["llama"])[0]
+    made = "k_pairs, k_rest at least 1, k = 2*k_pairs + k_rest, k_turned = 2*k_pairs, p_hat > p,"
+    assert made in lines(MLP, preset=PRESETS["gptj"])[0]
+
+
+# --- what is more than a rewrite ---
+
+
+def construct(name: str) -> tuple[list[str], list[str], list[str]]:
+    """The statement, what is taken for granted, and what the variant does, of a construct."""
+    text, options = constructs.TRUE[name]
+    found = answered(text, preset=Preset("mine", "", "", tuple(options.items())))
+    says = [plain(line) for line in statement(found.steps)], [plain(note) for note in assumptions(found)]
+    return *says, list(meaning(found.variants[0]))
+
+
+def test_a_selection_is_told_from_any_matrix():
+    claim, _, does = construct("selected units")
+    assert "for all selections S (a single 1 in each column, and 0 elsewhere)," in claim
+    assert "S is new: p x p_hat, selection" in does
+    mixed = construct("units twice, by half")
+    assert not any("selection" in line for lines in mixed for line in lines)
+
+
+def test_where_a_copied_layer_comes_to_stand_is_told():
+    claim, _, does = construct("a layer copied, and silent")
+    assert "for every position of the new layer after the first layer: 2 to N + 1, where there are N layers," in claim
+    assert "a new layer is a copy of what the one before it becomes, with W_O = 0, W_l2 = 0, b_l2 = 0" in does
+    assert not any("position" in line for line in lines(load("layer-addition").text))
+
+
+def test_what_a_new_head_starts_from_is_told():
+    assert "every head has a copy of what it becomes, with W_O = 1/2*W_O" in construct("heads twice, by half")[2]
+    assert "every head has a copy of what it becomes" in construct("heads twice, values by half")[2]
+    joins = "in every group a new head, with the group's keys and values, has W_Q = M_Q, W_O = M_O"
+    assert joins in construct("a head joins each group")[2]
+    assert any(line.startswith("a new head has W_Q = M_W_Q") for line in meaning(load("head-addition")))
+
+
+def test_bodies_are_told():
+    does = construct("adapters of both sublayers")[2]
+    assert "what MLP computes from X becomes MLP + MLP*A" in does
+    assert "what MHA computes from X becomes MHA + MHA*B*C" in does
+
+
+def test_experts_are_told_with_their_number_and_how_many_are_chosen():
+    claim, granted, does = construct("experts that are copies")
+    assert claim[0] == "For all sizes s, h, p, k, v, o, M at least 1,"
+    assert any("keeps the 2 largest weights" in note and "made to sum to 1" in note for note in granted)
+    assert {"W_R becomes M_R", "the MLP of a layer becomes M experts", "each token goes to 2 of them"} <= set(does)
+
+
+def test_groups_that_end_and_frequencies_that_are_kept_are_told():
+    assert "every head gets keys and values of its own" in construct("keys and values for every head")[2]
+    assert "the frequencies of the old keys are kept" in construct("frequencies kept")[2]
+
+
+def test_no_two_constructs_do_the_same_in_words():
+    texts = [text for table in (constructs.TRUE, constructs.FALSE) for text, _ in table.values()]
+    constraints = [text.partition("[constraints]")[2] for text in texts]
+    told = [meaning(loads(text, "f.toml"))[1:] for text in texts]
+    assert len(set(zip(told, constraints, strict=True))) == len(set(texts))
+
+
+# --- what is taken for granted, still ---
 
 
 def test_arithmetic_is_that_of_the_real_numbers():

@@ -18,7 +18,7 @@ from growproof.proofs.weakest import INPUTS, first_no, necessity
 from growproof.symbolic.architecture import PRESETS, paper_model
 from growproof.symbolic.notation import text as shown
 from growproof.symbolic.terms import product, total, transposed, zero
-from growproof.symbolic.variant import catalogue, loads
+from growproof.symbolic.variant import SIX, loads
 
 RELU = "act(RowScale(X*X', h, 0)*X*diag({g})*{A} + ones(s, 1)*{d})*{C}"
 
@@ -101,7 +101,7 @@ def test_it_is_sufficient_for_all_sizes_and_necessary_at_small_ones(text):
 
 def test_two_heads_cancel_each_other_only_where_no_old_parameter_tells_them_apart():
     """Two heads of a new layer may write M and -M; two old heads have values of their own."""
-    for name in catalogue():
+    for name in SIX:
         parts = found(load(name).text).conditions
         several = [one.answer.verdict for part in parts for one in part.necessary if one.sizes["E"] == 2]
         assert set(several) <= ({"sat"} if name == "layer-addition" else {"unsat"})
@@ -121,7 +121,7 @@ def test_it_is_asked_about_one_new_unit_and_about_two(text):
         assert first != second
 
 
-@pytest.mark.parametrize("name", catalogue())
+@pytest.mark.parametrize("name", SIX)
 def test_the_papers_constraint_implies_it(name):
     """Otherwise it would not be sufficient; the converse is false for each of the six, whose constraints are zeros."""
     own = [Equation(*pair) for pair in claim(load(name).text).steps[0].constraints]
@@ -131,7 +131,7 @@ def test_the_papers_constraint_implies_it(name):
     assert open_ones
 
 
-@pytest.mark.parametrize("name", catalogue())
+@pytest.mark.parametrize("name", SIX)
 def test_other_names_of_the_blocks_rename_the_condition(name):
     text = load(name).text
     names = {block: f"Z{i}" for i, block in enumerate(load(name).new)}

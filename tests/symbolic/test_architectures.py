@@ -25,7 +25,7 @@ from growproof.symbolic.expand import expand
 from growproof.symbolic.floats import float_arithmetic
 from growproof.symbolic.instances import grown, model_values
 from growproof.symbolic.preset import OPTIONS, Preset, loaded
-from growproof.symbolic.variant import Variant, catalogue, load, loads
+from growproof.symbolic.variant import SIX, Variant, load, loads
 
 Options = dict[str, Any]
 PAPER = PRESETS["paper"]
@@ -287,14 +287,14 @@ def test_an_unknown_option_in_a_file_is_refused_with_its_name(tmp_path):
 # --- what the paper lacks is skipped, and nothing else ---
 
 
-@pytest.mark.parametrize("name", catalogue())
+@pytest.mark.parametrize("name", SIX)
 def test_on_the_paper_s_architecture_a_file_says_what_it_says_without_the_rest(name):
     whole, published = (expand(paper_model(PAPER), file.load(name)) for file in (variant, as_published))
     for part in ("old", "new", "blocks", "constraints", "stream_map", "above"):
         assert getattr(whole, part) == getattr(published, part), part
 
 
-@pytest.mark.parametrize("name", catalogue())
+@pytest.mark.parametrize("name", SIX)
 @pytest.mark.parametrize("architecture", PRESETS)
 def test_what_is_skipped_is_what_the_architecture_has_not(name, architecture):
     made = PRESETS[architecture]
@@ -311,11 +311,11 @@ def test_what_is_skipped_is_what_the_architecture_has_not(name, architecture):
 EXPERTS_ONLY = """
 name = "A router in other coordinates"
 [new]
-M = "n, n"
+M = "n_experts, n_experts"
 [rewrite]
 W_R = "W_R*M"
 [constraints]
-M = "eye(n)"
+M = "eye(n_experts)"
 """
 
 
@@ -325,7 +325,6 @@ def test_what_is_said_of_blocks_that_an_architecture_has_no_use_for_is_left_out_
     assert check([variant], PRESETS["llama"]).verdict == "proved"
     assert check([variant], PRESETS["mixtral"]).verdict == "proved"
     assert expand(paper_model(PRESETS["llama"]), variant).constraints == ()
-    with pytest.raises(VariantError, match="n"):
-        expand(
-            paper_model(PRESETS["llama"]), loads('name = "x"\n[rewrite]\nW_out = "W_out + 0(h, n)*0(n, o)"\n', "n.toml")
-        )
+    elsewhere = loads('name = "x"\n[rewrite]\nW_out = "W_out + 0(h, n_experts)*0(n_experts, o)"\n', "n.toml")
+    with pytest.raises(VariantError, match="n_experts"):
+        expand(paper_model(PRESETS["llama"]), elsewhere)
