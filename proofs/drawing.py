@@ -84,7 +84,7 @@ def grown_sizes(step: Expansion, known: Mapping[str, int], ratio: int, more: int
         old = whole(base, Values({**known, **found}))
         found[symbol.name] = old * ratio if base in rooted(step) else old + more
     if "experts" in step.variant.becomes:
-        found[str(step.new.sizes["n"])] = step.variant.becomes["top_k"] + more
+        found[str(step.new.sizes["n"])] = int(step.variant.becomes["top_k"]) + more
     others = size_names(step) - set(found) - set(known)
     few, many = (found | dict.fromkeys(others, n) for n in (more, more + 1))
     return few if grows(step, {**known, **few}) else many
@@ -162,12 +162,12 @@ def tree(scope: str, families: Sequence[str], counts: Mapping[str, int], table: 
 def drawn_blocks(
     step: Expansion, model: Nested, profile: Profile, entries: Draw, rng: np.random.Generator
 ) -> Nested | None:
-    """New blocks for one step, nested like the model; None where sizes are not whole or constraints not met."""
+    """New blocks for one step, nested like the model; None where sizes or constraints are not met."""
     try:
         new = unconstrained_blocks(step, model, profile, entries, rng)
+        return new if constrain(step, model, new, rng) else None
     except SizeError:
         return None
-    return new if constrain(step, model, new, rng) else None
 
 
 def unconstrained_blocks(
@@ -328,6 +328,7 @@ def linear(equation: Equation, name: str, values: Values, rng: np.random.Generat
 
 def null_space(rows: Array) -> Array:
     """Columns that span what a matrix sends to zero; whole numbers for a matrix of whole numbers."""
+    rows = np.unique(rows, axis=0)  # of a large identity, one row
     if not np.array_equal(rows, np.rint(rows)):
         scale, directions = np.linalg.svd(rows)[1:]
         return np.asarray(directions[(scale > CLOSE * scale.max(initial=1)).sum() :].T)
