@@ -15,7 +15,7 @@ import numpy as np
 from sympy import Expr
 
 from ..numeric.compare import Agreement
-from ..symbolic.evaluate import Array
+from ..symbolic.evaluate import Array, SizeError
 from ..symbolic.expand import Expansion
 from ..symbolic.instances import Nested, grown
 from .comparison import compared
@@ -93,7 +93,10 @@ def drawn(steps: Sequence[Expansion], profile: Profile, rng: np.random.Generator
         if blocks is None:
             return None
         new.append(blocks)
-        current = grown(step, current, blocks, FLOATS)
+        try:
+            current = grown(step, current, blocks, FLOATS)
+        except SizeError:
+            return None
     return Instance(old, tuple(new))
 
 

@@ -162,12 +162,12 @@ def tree(scope: str, families: Sequence[str], counts: Mapping[str, int], table: 
 def drawn_blocks(
     step: Expansion, model: Nested, profile: Profile, entries: Draw, rng: np.random.Generator
 ) -> Nested | None:
-    """New blocks for one step, nested like the model; None where sizes are not whole or constraints not met."""
+    """New blocks for one step, nested like the model; None where sizes or constraints are not met."""
     try:
         new = unconstrained_blocks(step, model, profile, entries, rng)
+        return new if constrain(step, model, new, rng) else None
     except SizeError:
         return None
-    return new if constrain(step, model, new, rng) else None
 
 
 def unconstrained_blocks(
@@ -334,6 +334,7 @@ def linear(equation: Equation, name: str, values: Values, rng: np.random.Generat
 
 def null_space(rows: Array) -> Array:
     """Columns that span what a matrix sends to zero; whole numbers for a matrix of whole numbers."""
+    rows = np.unique(rows, axis=0)  # of a large identity, one row
     if not np.array_equal(rows, np.rint(rows)):
         scale, directions = np.linalg.svd(rows)[1:]
         return np.asarray(directions[(scale > CLOSE * scale.max(initial=1)).sum() :].T)

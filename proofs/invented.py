@@ -21,6 +21,7 @@ from .mutants import shape_of
 T = TypeVar("T")
 Rng = np.random.Generator
 Table = dict[str, str]
+WRITERS = ("W_O", "b_O", "W_l2", "b_l2")  # what a sublayer writes to the stream with
 VANISHING = ("relu", "gelu", "gelu_tanh", "quick_gelu", "silu", "tanh")  # f(0) = 0
 
 
@@ -104,6 +105,15 @@ def turned_values(preset: Preset, rng: Rng) -> Invention:
     return Invention(grows, {"R": f"v, {size}", "S": f"{size}, v"}, rewrite, {"R*S": "eye(v)"})
 
 
+def selected(preset: Preset, rng: Rng) -> Invention:
+    """W S written and T W read with S T = I, S a selection: functions of entries commute with S."""
+    size = chosen(rng, "pv")
+    rewrite = {one.name: f"{one.name}*S" for one in of_size(preset, size, "columns")}
+    rewrite |= {one.name: f"T*{one.name}" for one in of_size(preset, size, "rows")}
+    new = {"S": f"{size}, {size}_hat; selection", "T": f"{size}_hat, {size}"}
+    return Invention({size: f"{size}_hat"}, new, rewrite, {"S*T": f"eye({size})"})
+
+
 # ---------------------------------------------------------------- keys
 
 
@@ -116,7 +126,8 @@ def shares(preset: Preset, rng: Rng) -> tuple[str, str]:
     """Factors for queries and keys that together undo the change of the score factor when k grows."""
     whole = "sqrt(k_hat/k)" if preset["scale"] == "sqrt" else "1"
     options = [(whole, "1"), ("1", whole), (f"2*{whole}", "1/2"), ("(-1)", f"(-{whole})")]
-    if preset["scale"] == "sqrt":
+    if preset["scale"] == "sqrt":  # the unknown factor can be solved for
+        options += [("?a", "1"), ("2", "?a")]
         options += [("sqrt(k_hat)", "1/sqrt(k)"), ("(k_hat/k)^(1/4)", "(k_hat/k)^(1/4)")]
     return chosen(rng, options)
 
@@ -166,12 +177,18 @@ def silent_layer(preset: Preset, rng: Rng) -> Invention:
     """One more layer of which no sublayer writes anything."""
     inside = [one for one in parameters(preset).values() if one.scope != "model"]
     new = {f"M_{one.name}": f"{one.rows}, {one.columns}" for one in inside}
-    writing = [one.name for one in inside if one.name in ("W_O", "b_O", "W_l2", "b_l2")]
+    writing = [one.name for one in inside if one.name in WRITERS]
     quiet = {f"M_{name}": "0" for name in writing}
     if "b_V" not in parameters(preset) and rng.integers(2):
         del quiet["M_W_O"]
         quiet["M_W_V*M_W_O"] = "0"
     return Invention({}, new, {}, quiet, {}, {"layer": {one.name: f"M_{one.name}" for one in inside}})
+
+
+def copied_layer(preset: Preset, rng: Rng) -> Invention:
+    """A copy of the layer before, of which no sublayer writes anything."""
+    writing = [one.name for one in parameters(preset).values() if one.name in WRITERS]
+    return Invention(added={"layer": {"copy": "previous", **dict.fromkeys(writing, "0")}})
 
 
 def low_rank(preset: Preset, rng: Rng) -> Invention:
@@ -228,10 +245,12 @@ def true_of(preset: Preset) -> dict[str, Invent]:
         wider: True,
         doubled: True,
         turned_values: True,
+        selected: True,
         longer_keys: plain_scores(preset),
         turned_keys: plain_scores(preset),
         silent_head: True,
         silent_layer: preset["placement"] == "pre",
+        copied_layer: preset["placement"] == "pre",
         low_rank: True,
         moved_input: preset["positions"] == "table" and not (preset["tied"] or preset["embed_scale"]),
         wider_stream: plain,

@@ -203,6 +203,7 @@ def weight(term: Expr) -> int:
 
 # ---------------------------------------------------------------- where a rule applies
 
+
 def anything(term: Expr) -> bool:
     return True
 

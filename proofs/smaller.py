@@ -44,7 +44,7 @@ def smaller(texts: Texts) -> Iterator[Texts]:
         yield from (texts[:i] + texts[i + 1 :] for i in range(len(texts)))
     for i, (text, variant) in enumerate(zip(texts, variants, strict=True)):
         for entries in fewer(entries_of(variant)):
-            less = text_of(replace(rebuilt(variant, tidied(entries)), source="", description=""))
+            less = text_of(replace(rebuilt(variant, tidied(entries)), source="", description="", verdict="", reason=""))
             if less != text:
                 yield (*texts[:i], less, *texts[i + 1 :])
 

@@ -89,7 +89,7 @@ def certain(seen: Iterator[Look] | Sequence[Look]) -> bool:
 def refusal(constraints: Sequence[Stated], seen: Sequence[Look]) -> VariantError:
     """The error that names the constraints with their places, and the sizes."""
     first = constraints[0].constraint.place
-    found = " and ".join(f"`{one.text}` ({where(one, first.file)})" for one in constraints)
+    found = " and ".join(f"`{one.text}`{where(one, first.file)}" for one in constraints)
     sizes = "; ".join(str(look) for look in seen[:SEVERAL] if look.sizes)
     more = f" and {len(seen) - SEVERAL} other sizes" if len(seen) > SEVERAL else ""
     return first.error(
@@ -100,8 +100,10 @@ def refusal(constraints: Sequence[Stated], seen: Sequence[Look]) -> VariantError
 
 
 def where(stated: Stated, file: str | None) -> str:
+    """The line of a constraint, with its file where that is another; a variant from Python has no lines."""
     place = stated.constraint.place
-    return f"line {place.line}" if place.file == file else f"{place.file}, line {place.line}"
+    parts = [place.file if place.file != file else None, f"line {place.line}" if place.line is not None else None]
+    return "".join(f" ({part})" for part in [", ".join(part for part in parts if part)] if part)
 
 
 def known(steps: Sequence[Expansion]) -> str:

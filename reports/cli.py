@@ -1,4 +1,4 @@
-"""The command line: `growproof report`, `check`, `constraints`, `matrix`, `verify`, `list` and `new`."""
+"""The command line: `growproof report`, `check`, `constraints`, `matrix`, `fuzz`, `verify`, `list` and `new`."""
 
 from __future__ import annotations
 

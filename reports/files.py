@@ -19,7 +19,7 @@ def written(path: Path) -> Iterator[list[str]]:
     """
     parts: list[str] = []
     try:
-        path = path.resolve() if path.is_symlink() else path
+        path = Path(os.path.realpath(path)) if path.is_symlink() else path
         if path.exists() and not path.is_file():
             raise OSError("it is a directory" if path.is_dir() else "it is no regular file")
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:50]}.", suffix=".part")
@@ -49,7 +49,7 @@ def distinct(files: Mapping[str, Path | None]) -> None:
     """Files with what each is for are different ones; else one would replace another.  Raises VariantError."""
     seen: dict[Path, str] = {}
     for what, path in files.items():
-        place = path.resolve() if path is not None else None
+        place = Path(os.path.realpath(path)) if path is not None else None
         if place in seen:
             raise VariantError(f"{seen[place]} and {what} name one file", str(path), expected="two files")
         if place is not None:

@@ -85,14 +85,24 @@ def run(chosen: Namespace, say: Say) -> Campaign:
         try:
             for found in finished(chosen.seed, missing, chosen.jobs, settings):
                 done |= {one.index: one for one in found}
-                notes.write_now_and_then(done)
-                say(progress_text(done, chosen.count, len(missing), time.perf_counter() - start))
+                if notes.due():
+                    notes.write(done)
+                    say(progress_text(done, chosen.count, len(missing), time.perf_counter() - start))
         except KeyboardInterrupt:
             say("interrupted")
+        except Exception as error:  # of joblib or a cluster; what a case raises is part of its outcome
+            notes.write(done)
+            raise ended(error) from error
         notes.write(done)
     here = {i: done[i] for i in sorted(done) if i < chosen.count}
     files = [file for one in here.values() if one.judgement.failure for file in saved(one, chosen)]
     return Campaign(chosen.seed, chosen.count, here, time.perf_counter() - start, files)
+
+
+def ended(error: Exception) -> VariantError:
+    """What to say of workers that are gone."""
+    expected = "the same command again; with --resume it goes on"
+    return VariantError("the work came to an end", found=f"{type(error).__name__}: {error}", expected=expected)
 
 
 def finished(seed: int, indices: Sequence[int], jobs: int, settings: Settings) -> Iterator[list[Outcome]]:
@@ -241,16 +251,15 @@ class Notes:
         return {one.index: one for one in done}
 
     def write(self, done: Mapping[int, Outcome]) -> None:
-        if self.path is None:
-            return
         start = time.monotonic()
-        with written(self.path) as parts:
-            parts.append(json.dumps({**self.about, "outcomes": [asdict(done[i]) for i in sorted(done)]}) + "\n")
+        if self.path is not None:
+            with written(self.path) as parts:
+                parts.append(json.dumps({**self.about, "outcomes": [asdict(done[i]) for i in sorted(done)]}) + "\n")
         self.next_time = time.monotonic() + max(PAUSE, 20 * (time.monotonic() - start))
 
-    def write_now_and_then(self, done: Mapping[int, Outcome]) -> None:
-        if time.monotonic() > self.next_time:
-            self.write(done)
+    def due(self) -> bool:
+        """Whether it is time to write again."""
+        return time.monotonic() > self.next_time
 
 
 def outcome_of(row: Json) -> Outcome:

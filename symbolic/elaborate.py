@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import comb, prod
 
-from sympy import Integer, Rational, Symbol, expand, sqrt
+from sympy import Integer, Pow, Rational, Symbol, expand, sqrt
 
 from . import syntax
 from .syntax import Expression, error_at, nearest, show
@@ -25,6 +25,7 @@ from .terms import (
     ones,
     product,
     same_size,
+    side_text,
     total,
     transposed,
     zero,
@@ -61,8 +62,8 @@ class Scope:
         return scalar
 
     def is_large(self, scalar: Expr) -> bool:
-        """Whether the scalar may have very many terms once it is multiplied out."""
-        return most_terms(scalar) > MOST_TERMS or most_terms(self._by_excess(scalar)) > MOST_TERMS
+        """Whether the scalar may have very many terms once it is multiplied out, over one denominator."""
+        return any(most_terms(one) * terms_below(one) > MOST_TERMS for one in (scalar, self._by_excess(scalar)))
 
     def is_positive(self, scalar: Expr) -> bool:
         return bool(scalar.is_positive or self.spread(scalar).is_positive)
@@ -89,6 +90,11 @@ def most_terms(scalar: Expr) -> int:
         times = int(abs(scalar.exp.as_coeff_Add()[0]))
         return exponent * comb(base + times - 1, times) if base > 1 else exponent
     return 1
+
+
+def terms_below(scalar: Expr) -> int:
+    """A bound on the number of terms of the common denominator of a scalar's fractions."""
+    return prod(most_terms(power) for power in scalar.atoms(Pow) if power.exp.could_extract_minus_sign())
 
 
 def unknown(name: str) -> Symbol:
@@ -136,7 +142,7 @@ def _fits(term: Expr, shape: Shape) -> bool:
 
 
 def _shape(shape: Shape) -> str:
-    return f"{shape[0]} x {shape[1]}"
+    return " x ".join(map(side_text, shape))
 
 
 def _shown(term: Expr) -> str:

@@ -13,7 +13,7 @@ from functools import lru_cache, reduce
 from typing import Any
 
 import numpy as np
-from sympy import Integer, Mul, S, Symbol
+from sympy import Integer, Mul, Pow, S, Symbol
 
 from .terms import (
     Act,
@@ -44,10 +44,12 @@ Array = np.ndarray[Any, Any]
 
 
 LARGEST_SIZE = 1000  # of a matrix on numbers
+MOST_ENTRIES = 40_000
+LARGEST_EXPONENT = 10_000
 
 
 class SizeError(ValueError):
-    """A size that is not a whole number from 1, or too large for numbers."""
+    """A size that is not a whole number from 1, or it or another scalar is too large for numbers."""
 
 
 @dataclass(frozen=True)
@@ -150,9 +152,9 @@ def evaluate(term: Expr, values: Values, arithmetic: Arithmetic) -> Array:
                 return values.matrices[term.name]
             case ZeroMatrix() | OneMatrix():
                 full = np.zeros if isinstance(term, ZeroMatrix) else np.ones
-                return filled(full((whole(term.rows, values), whole(term.cols, values))))
+                return filled(full(whole_shape(term, values)))
             case Identity():
-                return filled(np.eye(whole(term.rows, values)))
+                return filled(np.eye(*whole_shape(term, values)))
             case MatAdd():
                 return reduce(np.add, map(value, term.args))
             case MatMul():
@@ -183,6 +185,7 @@ def evaluate(term: Expr, values: Values, arithmetic: Arithmetic) -> Array:
             case Hadamard():
                 return value(term.args[0]) * value(term.args[1])
             case Kron():
+                whole_shape(term, values)
                 return np.kron(value(term.args[0]), value(term.args[1]))
             case HeadSum():
                 members = values.members[term.family]
@@ -195,7 +198,8 @@ def evaluate(term: Expr, values: Values, arithmetic: Arithmetic) -> Array:
                 return X
         raise TypeError(f"{term} has no value")
 
-    return value(term)
+    with np.errstate(over="ignore", invalid="ignore"):  # what overflows is infinite, and is judged as such
+        return value(term)
 
 
 def exact(scalar: Expr, values: Values) -> Expr:
@@ -212,6 +216,14 @@ def whole(size: Expr, values: Values) -> int:
     return int(found)
 
 
+def whole_shape(term: Expr, values: Values) -> tuple[int, int]:
+    """Rows and columns of a matrix that is about to be made.  Raises SizeError where it is too large for numbers."""
+    rows, columns = (whole(side, values) for side in term.shape)
+    if rows * columns > MOST_ENTRIES:
+        raise SizeError(f"found a matrix of {rows} x {columns}, expected at most {MOST_ENTRIES} entries")
+    return rows, columns
+
+
 @lru_cache(maxsize=4096)
 def _symbols(scalar: Expr) -> tuple[Symbol, ...]:
     return tuple(symbol for symbol in scalar.free_symbols if isinstance(symbol, Symbol))
@@ -219,4 +231,8 @@ def _symbols(scalar: Expr) -> tuple[Symbol, ...]:
 
 @lru_cache(maxsize=65536, typed=True)
 def _filled(scalar: Expr, *numbers: Any) -> Expr:
-    return scalar.subs(dict(zip(_symbols(scalar), numbers, strict=True)), simultaneous=True)
+    values = dict(zip(_symbols(scalar), numbers, strict=True))
+    for power in sorted(scalar.atoms(Pow), key=lambda power: power.count_ops()):  # inner powers first
+        if power.exp.free_symbols and abs(power.exp.subs(values, simultaneous=True)) > LARGEST_EXPONENT:
+            raise SizeError(f"found the power {power}, expected an exponent of at most {LARGEST_EXPONENT} for numbers")
+    return scalar.subs(values, simultaneous=True)

@@ -585,7 +585,7 @@ class _Application:
                 raise error_at(
                     constraint.left,
                     "a constraint speaks of a new block",
-                    ", ".join(sorted(used)),
+                    ", ".join(sorted(used)) or "no name",
                     "one of " + ", ".join(self.variant.new),
                 )
             if used & set(self.variant.new) <= set(self.skipped):

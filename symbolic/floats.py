@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from sympy import Expr
 
-from .evaluate import Arithmetic, Array
+from .evaluate import Arithmetic, Array, SizeError
 
 BITS = {"float64": 53, "float32": 24, "float16": 11, "bfloat16": 8, "complex128": 53}
 _GUARD = 200  # binary digits that decide the rounding of an irrational scalar
@@ -22,7 +22,10 @@ def float_arithmetic(dtype: Any = np.float64) -> Arithmetic:
     kind = np.dtype(dtype)
 
     def number(scalar: Expr) -> Any:
-        return kind.type(float(rounded(scalar, BITS[kind.name])))
+        try:
+            return kind.type(float(rounded(scalar, BITS[kind.name])))
+        except OverflowError:
+            raise SizeError("found a scalar that is too large, expected one that a float can hold") from None
 
     def softmax(scores: Array) -> Array:
         powers = np.exp(scores - scores.real.max(axis=1, keepdims=True))

@@ -10,7 +10,8 @@ sqrt(c)  eye(n)  ones(m, n)  0(m, n)  diag(g)  blockdiag(A, B)  kron(A, B)  hada
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cache
@@ -46,6 +47,7 @@ DEEPEST_EXPRESSION = 100
 LONGEST_NUMBER = 100
 LARGEST_EXPONENT = 64
 LARGEST_POWER_BITS = 4096
+BITS_OF_A_NAME = 4
 
 
 # --- trees ------------------------------------------------------------------------------------------------
@@ -387,14 +389,50 @@ _MARKS = {
 }
 
 
+_HABITS: Mapping[str, str] = {
+    r"\*\*": "`^` for a power",
+    r"//": "`/` for a quotient",
+    r"\^\{": "`^( )` for an exponent",
+    r"\^[T']": "`A'` for a transpose",
+    r"\.T\b": "`'` for a transpose, as in `A'`",
+    r"\.\*": "`hadamard(A, B)` for an entrywise product",
+    r"\.[0-9]+": "a digit before the point, as in `0.5`",
+    r"\.[A-Za-z_]+": "nothing after a point: a function is called by its name alone, and `A'` is a transpose",
+    r"[@·⋅×]": "`*` for a product",
+    r"[⊙∘]": "`hadamard(A, B)` for an entrywise product",
+    r"⊗": "`kron(A, B)` for a Kronecker product",
+    r"\|": "`,` between blocks side by side",
+    r"={1,2}": "one side of an equation: a key of the file is the left side, its value the right one",
+    r"#": "the comment after the closing quote",
+}
+"""What other languages write, by the pattern that finds it, and what a variant file has for that."""
+
+_HABITUAL_FUNCTIONS: Mapping[str, str] = {
+    **dict.fromkeys(("zeros", "zeros_like"), "0(m, n)"),
+    **dict.fromkeys(("I", "Id", "identity", "Identity"), "eye(n)"),
+    **dict.fromkeys(("transpose", "t", "tr"), "A'"),
+    **dict.fromkeys(("hstack", "horzcat", "hcat", "cat", "concat", "concatenate"), "[A, B]"),
+    **dict.fromkeys(("vstack", "vertcat", "vcat"), "[A; B]"),
+    **dict.fromkeys(("matmul", "dot", "mul"), "A*B"),
+    **dict.fromkeys(("relu", "gelu", "silu", "tanh", "sigmoid"), "act(A)"),
+}
+"""Functions of other languages, and what a variant file has for them."""
+
+
 def _syntax_error(error: UnexpectedInput, text: str, places: Sequence[Place]) -> VariantError:
     from lark.exceptions import UnexpectedToken
 
     parser: Any = error.interactive_parser
     accepted = set(parser.accepts())
     expected = _in_words(accepted)
+    start = error.pos_in_stream or 0
+    for index in (max(start - 1, 0), start):
+        for pattern, instead in _HABITS.items():
+            habit = re.compile(pattern).match(text, index)
+            if habit:
+                return places[index].error("this is not the notation of variants", f"`{habit[0]}`", instead)
     if not isinstance(error, UnexpectedToken):
-        index = error.pos_in_stream or 0
+        index = start
         return places[index].error("this character has no meaning here", f"`{text[index]}`", expected)
     token = error.token
     if token.type == "$END":
@@ -479,8 +517,17 @@ def _checked_binary(operation: BinaryOp) -> BinaryOp:
             f"`{show(operation.right)}`",
             f"a number from -{LARGEST_EXPONENT} to {LARGEST_EXPONENT}",
         )
+    if operation.operator == "^" and operation.right == Name("T"):
+        raise error_at(
+            operation,
+            "a transpose is written with `'`",
+            f"`{show(operation)}`",
+            f"`{show(Transposed(operation.left))}`",
+        )
     if operation.operator == "^" and _bits(operation) > LARGEST_POWER_BITS:
-        raise error_at(operation, "the power is too large", None, f"at most {LARGEST_POWER_BITS} bits")
+        raise error_at(
+            operation, "the power is too large", f"`{show(operation)}`", f"at most {LARGEST_POWER_BITS} binary digits"
+        )
     if operation.operator == "/" and constant(operation.right) == 0:
         raise error_at(operation, "division by zero", f"`{show(operation.right)}`", "a number other than 0")
     if exponent is not None and exponent < 0 and constant(operation.left) == 0:
@@ -489,20 +536,25 @@ def _checked_binary(operation: BinaryOp) -> BinaryOp:
 
 
 def _bits(expression: Expression) -> int:
-    """A bound on the size that an expression's powers give it when they are multiplied out."""
+    """How many binary digits a scalar may have where its names are small numbers, or terms where they are not."""
     match expression:
         case Number(value=value):
             return value.numerator.bit_length() + value.denominator.bit_length()
         case BinaryOp(operator="^", left=base, right=exponent):
             times = constant(exponent)
-            return _bits(base) * (_bits(exponent) if times is None else abs(times).__ceil__())
+            most = (
+                2 ** min(_bits(exponent), LARGEST_POWER_BITS.bit_length()) if times is None else abs(times).__ceil__()
+            )
+            return _bits(base) * most
+        case BinaryOp(operator="+" | "-", left=left, right=right):
+            return max(_bits(left), _bits(right)) + 1
         case _:
-            return max(1, sum(_bits(child) for child in children(expression)))
+            return max(BITS_OF_A_NAME, sum(_bits(child) for child in children(expression)))
 
 
 def _checked_call(call: Call) -> Call:
     if call.function not in FUNCTIONS:
-        guess = nearest(call.function, FUNCTIONS)
+        guess = _HABITUAL_FUNCTIONS.get(call.function) or nearest(call.function, FUNCTIONS)
         raise error_at(
             call,
             "there is no such function",
@@ -538,5 +590,7 @@ def nearest(name: str, candidates: Iterable[str]) -> str | None:
 
     name, candidates = name[:LONGEST_NUMBER], tuple(candidates)
     by_lower = {candidate.lower(): candidate for candidate in candidates}
+    if name.lower() in by_lower:
+        return by_lower[name.lower()]
     close = get_close_matches(name, candidates, n=1) or get_close_matches(name.lower(), by_lower, n=1)
     return by_lower.get(close[0], close[0]) if close else None

@@ -25,6 +25,7 @@ from sympy.matrices.expressions import (
     ZeroMatrix,
 )
 from sympy.printing.precedence import PRECEDENCE
+from sympy.printing.str import sstr
 
 
 class ShapeError(ValueError):
@@ -74,7 +75,24 @@ def shape(term: MatrixExpr) -> tuple[Expr, Expr]:
 
 
 def shape_text(term: MatrixExpr) -> str:
-    return f"{term.rows} x {term.cols}"
+    """What the shape of a term is called: rows x columns.
+
+    >>> shape_text(zero(size("h"), size("p_hat") - size("p")))
+    'h x (p_hat - p)'
+    """
+    return " x ".join(map(side_text, shape(term)))
+
+
+def side_text(side: Expr) -> str:
+    """A side of a shape in the notation of variant files, as it stands beside another."""
+    written = sstr(side, order="none").replace("**", "^")
+    return f"({written})" if side.is_Add else written
+
+
+def wanted(term: MatrixExpr, which: int, side: Expr) -> str:
+    """The rows (0) or columns (1) that a term should have, and whether its transpose has them."""
+    as_transposed = ", as its transpose has" if same_size(shape(term)[1 - which], side) else ""
+    return f"{sstr(side, order='none')} {('rows', 'columns')[which]}{as_transposed}"
 
 
 def same_shape(left: MatrixExpr, right: MatrixExpr) -> bool:
@@ -175,7 +193,7 @@ def product(*factors: Expr) -> Expr:
     scalars = [c for c in scalars if c != 1]
     for left, right in pairwise(matrices):
         if not same_size(shape(left)[1], shape(right)[0]):
-            raise ShapeError("the factors of a product do not fit", shape_text(right), f"{left.cols} rows")
+            raise ShapeError("the factors of a product do not fit", shape_text(right), wanted(right, 0, left.cols))
     if not matrices:
         return Mul(*scalars)
     if len(matrices) == 1 and not scalars:
@@ -213,12 +231,12 @@ def blocks(rows: Sequence[Sequence[MatrixExpr]]) -> MatrixExpr:
             raise ShapeError("the block rows differ in length", f"{len(row)} blocks", f"{len(rows[0])}")
         for block, above in zip(row, rows[0], strict=True):
             if not same_size(shape(block)[0], shape(row[0])[0]):
-                raise ShapeError("blocks side by side differ in rows", shape_text(block), f"{row[0].rows} rows")
+                raise ShapeError("blocks side by side differ in rows", shape_text(block), wanted(block, 0, row[0].rows))
             if not same_size(shape(block)[1], shape(above)[1]):
                 raise ShapeError(
                     "blocks on top of each other differ in columns",
                     shape_text(block),
-                    f"{above.cols} columns",
+                    wanted(block, 1, above.cols),
                 )
     if len(rows) == len(rows[0]) == 1:
         return rows[0][0]
@@ -439,8 +457,8 @@ class Kron(_Node):
 
     @property
     def shape(self) -> tuple[Expr, Expr]:
-        left, right = self.args[0], self.args[1]
-        return (canonical(left.rows * right.rows), canonical(left.cols * right.cols))
+        left, right = (shape(factor) for factor in self.args)
+        return (canonical(left[0] * right[0]), canonical(left[1] * right[1]))
 
     def _latex(self, printer) -> str:  # type: ignore[no-untyped-def]
         return rf"\left({printer._print(self.args[0])}\right) \otimes \left({printer._print(self.args[1])}\right)"

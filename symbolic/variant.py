@@ -64,6 +64,7 @@ SIX = (
 """The paper's expansions, in its order; the rest of the catalogue is the zoo."""
 
 LARGEST_FILE = 100_000
+MOST_ENTRIES = 400  # of a table
 _CATALOGUE = Path(__file__).with_name("catalogue")
 
 
@@ -228,6 +229,10 @@ class _Table:
         value = self.data.get(key, {})
         if not isinstance(value, dict):
             raise self.value(key).place.error(f"`{key}` is not a table", _in_words(value), f"a table [{key}]")
+        if len(value) > MOST_ENTRIES:
+            raise self.value(key).place.error(
+                f"[{key}] is too long", f"{len(value)} entries", f"at most {MOST_ENTRIES}"
+            )
         return _Table(value, (*self.path, key), self.quotations, self.file)
 
     def text(self, key: str) -> str:
@@ -289,6 +294,16 @@ def _parsed_toml(text: str, file: str) -> _Table:
 _POSITION = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 
 
+_INSTEAD = {
+    "Invalid value": 'a value in quotes, as in W_l1 = "[W_l1, M]"',
+    "Expected newline": 'a value in quotes, as in W_l1 = "[W_l1, M]"',
+    "Expected '=' after a key": "`=` after the key; a key that is an expression stands in quotes",
+    "Invalid statement": "a key or a [table]; a key that is an expression stands in quotes",
+    "Illegal character '\\n'": "a closing quote",
+}
+"""For what tomllib says of the commonest mistakes, what to write instead."""
+
+
 def _toml_error(message: str, text: str, file: str) -> VariantError:
     """What tomllib says, with its position and the character there as fields of their own."""
     position = _POSITION.search(message)
@@ -303,7 +318,8 @@ def _toml_error(message: str, text: str, file: str) -> VariantError:
         return Place(file, line, column).error("a key or table is given twice", f"`{content.strip()}`")
     at_end = "the end of the line" if line < len(lines) else "the end of the file"
     found = f"`{content[column - 1]}`" if column <= len(content) else at_end
-    return Place(file, line, column).error(f"not valid TOML: {reason}", found)
+    expected = next((words for start, words in _INSTEAD.items() if reason.startswith(start)), None)
+    return Place(file, line, column).error(f"not valid TOML: {reason}", found, expected)
 
 
 # --- the variant ------------------------------------------------------------------------------------------

@@ -47,6 +47,8 @@ def error_json(ran):
     return error["error"]
 
 
+PROMPT = 10  # seconds; alone on a machine each takes less than 2, most less than 1
+
 # ---------------------------------------------------------------- variant files
 
 # What is replaced in the file, by what, the line and column of the place, and words of the message.
@@ -54,7 +56,7 @@ WRONG = {
     "wrong TOML": (("[constraints]", "[constraints"), 16, 13, "not valid TOML"),
     "an unbalanced bracket": (('"[W_l1, A]"', '"[W_l1, A"'), 12, 17, "the bracket `[` opened at line 12, column 9"),
     "an unknown symbol": (('"[W_l1, A]"', '"[W_l1, D]"'), 12, 16, "this name means nothing here; found D"),
-    "a wrong shape": (('A = "h, p_hat - p"', 'A = "h, p_hat"'), 12, 9, "h x p + p_hat; expected h x p_hat"),
+    "a wrong shape": (('A = "h, p_hat - p"', 'A = "h, p_hat"'), 12, 9, "h x (p + p_hat); expected h x p_hat"),
     "rows and columns mixed up": (('"[W_l1, A]"', '"[W_l1; A]"'), 12, 9, "expected p columns"),
     "a growing parameter without rewrite": (('b_l1 = "[b_l1, B]"\n', ""), 4, 6, "b_l1 has a size that grows (p)"),
     "a size below the old one": (('p = "p_hat"', 'p = "p - 1"'), 4, 8, "found p - 1; expected more than p"),
@@ -63,7 +65,12 @@ WRONG = {
     "a size that is no number": (('p = "p_hat"', "p = nan"), 4, 5, "found the number nan; expected a string"),
     "an infinite size": (('p = "p_hat"', "p = inf"), 4, 5, "found the number inf; expected a string"),
     "a fixed size": (('p = "p_hat"', 'p = "1000000000"'), 4, 6, "expected more than p for all sizes"),
-    "a fraction of a size": (('p = "p_hat"', 'p = "p + 1/2"'), 4, 8, "a grown size must exceed the old one"),
+    "a fraction of a size": (
+        ('p = "p_hat"', 'p = "p + 1/2"'),
+        7,
+        15,
+        "a size must be at least 1 for all sizes; found 1/2",
+    ),
     "sizes that grow by one another": (('p = "p_hat"', 'p = "h_hat"\nh = "p_hat"'), 4, 6, "found p, h"),
     "an unknown size": (('p = "p_hat"', 'q = "p_hat"'), 4, 1, "there is no such size; found `q`"),
     "a size that cannot grow": (('p = "p_hat"', 'p = "p_hat"\no = "2*o"'), 5, 7, "this size cannot grow; found o"),
@@ -82,10 +89,67 @@ WRONG = {
     "deep nesting": (('"[W_l1, A]"', f'"{"(" * 500}"'), 12, 109, "nested too deeply"),
     "a very long sum": (('"[W_l1, A]"', f'"{"A+" * 2000}A"'), 12, 3808, "nested too deeply"),
     "a call of Python": (('"[W_l1, A]"', "'exit(3)'"), 12, 9, "there is no such function; found `exit`"),
-    "an attribute of Python": (('"[W_l1, A]"', "'W_l1.__class__'"), 12, 13, "found `.`"),
+    "an attribute of Python": (('"[W_l1, A]"', "'W_l1.__class__'"), 12, 13, "found `.__class__`"),
     "an unknown table": (("[constraints]", "[constraint]"), 16, 2, "found `constraint`; expected `constraints`"),
     "a constraint on old parameters": (('C = "0"', 'W_l1 = "0"'), 17, 1, "a constraint speaks of a new block"),
-    "an unknown architecture option": (("[constraints]", "[becomes]\nrope = 1\n[constraints]"), 17, 1, "[becomes]"),
+    "an unknown architecture option": (("[constraints]", "[becomes]\nrope = 1\n[constraints]"), 17, 1, "found `1`"),
+    "a size of zero": (('p = "p_hat"', 'p = "0*p"'), 4, 7, "a grown size must exceed the old one; found 0"),
+    "a size that does not grow": (
+        ('p = "p_hat"', 'p = "p-p+1"'),
+        4,
+        9,
+        "a grown size must exceed the old one; found 1",
+    ),
+    "a block without rows": (
+        ('A = "h, p_hat - p"', 'A = "0, h"'),
+        7,
+        6,
+        "a size is a positive whole number; found `0`",
+    ),
+    "a block of no difference": (('A = "h, p_hat - p"', 'A = "h, p-p"'), 7, 10, "at least 1 for all sizes; found 0"),
+    "a block by another block": (('A = "h, p_hat - p"', 'A = "h, B"'), 7, 9, "`B` is not a size"),
+    "a size by itself": (('p = "p_hat"', 'p = "p + p_hat"'), 4, 10, "no such grown size is known here; found p_hat"),
+    "a tower of powers": (('"[W_l1, A]"', '"[p^p^p^p*W_l1, A]"'), 12, 13, "the power is too large; found `p^p^p`"),
+    "a power of powers": (('"[W_l1, A]"', '"[(p^64)^64*W_l1, A]"'), 12, 16, "the power is too large"),
+    "a sum of many fractions": (
+        ('"[W_l1, A]"', f'"[({" + ".join(f"1/(p+{i})" for i in range(1, 60))})*W_l1, A]"'),
+        12,
+        69,
+        "the expression is too large",
+    ),
+    "very many minus signs": (('"[W_l1, A]"', f'"{"- " * 4990}A"'), 12, 209, "nested too deeply"),
+    "very many quote marks": (('"[W_l1, A]"', f'"W_l1{chr(39) * 9990}"'), 12, 9902, "nested too deeply"),
+    "a sum of 100 kB": (('"[W_l1, A]"', f'"{"a+" * 49000}a"'), 12, 9, "the expression is too long"),
+    "deep brackets in a key": (('C = "0"', f'"{"(" * 4000}C{")" * 4000}" = "0"'), 17, 102, "nested too deeply"),
+    "very many blocks side by side": (('"[W_l1, A]"', f'"[{", ".join(["W_l1"] * 1600)}]"'), 12, 9, "too many blocks"),
+    "very many new blocks": (
+        ("[new]", "[new]\n" + "\n".join(f'D{i} = "h, p"' for i in range(5000))),
+        6,
+        2,
+        "[new] is too long; found 5003 entries",
+    ),
+    "very many constraints": (
+        ('C = "0"', "\n".join(f'"{i}*C" = "0"' for i in range(1, 5000))),
+        16,
+        2,
+        "[constraints] is too long",
+    ),
+    "nested Kronecker products": (
+        ('"[W_l1, A]"', f'"[{"kron(eye(2), " * 60}W_l1{")" * 60}, A]"'),
+        12,
+        9,
+        "differ in rows",
+    ),
+    "a letter that looks like another": (('"[W_l1, A]"', '"[W_l1, Α]"'), 12, 16, "found `Α`"),
+    "a name of Python with underscores": (('A = "h', '__import__ = "h'), 7, 1, "cannot be the name of a block"),
+    "a grown size as a block": (('A = "h', 'h_hat = "h'), 7, 1, "a new block cannot be called `h_hat`"),
+    "a constraint between numbers": (('C = "0"', '"1" = "2"'), 17, 2, "speaks of a new block; found no name"),
+    "constraints that nothing meets": (
+        ('C = "0"', 'C = "0"\n"2*C" = "ones(p_hat - p, h)"'),
+        17,
+        1,
+        "the constraints cannot be met",
+    ),
     "no name": (('name = "Mine"\n', ""), 1, 1, "the variant has no name"),
 }
 
@@ -94,7 +158,7 @@ WRONG = {
 def test_a_wrong_variant_is_refused_at_its_place(run, variant, what):
     replaced, line, column, words = WRONG[what]
     path = variant(replaced)
-    shown = checked(run("check", path, limit=60))
+    shown = checked(run("check", path, limit=PROMPT))
     assert shown.startswith(f"{path}:{line}:{column}: ")
     assert words in shown
 
@@ -120,6 +184,68 @@ def test_the_second_of_two_variants_is_named(run, variant):
     assert checked(run("check", "mlp-expansion", path)).startswith(f"{path}:12:16: ")
 
 
+# What newcomers write in place of "[W_l1, A]" out of habit, the column, and what they are told to write.
+HABITS = {
+    "[W_l1 A]": (15, "expected `*` or `,` before `A`"),
+    "[W_L1, A]": (10, "expected W_l1?"),
+    "[w_l1, A]": (10, "expected W_l1?"),
+    "[W_l1, A']": (9, "found (p_hat - p) x h; expected h rows"),
+    "[W_l1; A]": (9, "found h x (p_hat - p); expected p columns"),
+    "[W_l1, C]": (9, "blocks side by side differ in rows in [W_l1, C]; found (p_hat - p) x h; expected h rows"),
+    "[W_l1, A.T]": (17, "found `.T`; expected `'` for a transpose, as in `A'`"),
+    "[W_l1, A^T]": (17, "a transpose is written with `'`; found `A^T`; expected `A'`"),
+    "[W_l1, eye(h) @ A]": (23, "found `@`; expected `*` for a product"),
+    "[W_l1, p**2*A]": (17, "found `**`; expected `^` for a power"),
+    "[W_l1, p//2*A]": (17, "found `//`; expected `/` for a quotient"),
+    "[W_l1, .5*A]": (16, "found `.5`; expected a digit before the point, as in `0.5`"),
+    "[W_l1, A .* A]": (18, "expected `hadamard(A, B)` for an entrywise product"),
+    "[W_l1 | A]": (15, "expected `,` between blocks side by side"),
+    "[W_l1, zeros(h, p_hat - p)]": (16, "there is no such function; found `zeros`; expected `0(m, n)`"),
+    "[W_l1, np.zeros(h, p)]": (18, "found `.zeros`; expected nothing after a point"),
+    "[W_l1, I(h)*A]": (16, "found `I`; expected `eye(n)`"),
+    "[W_l1, identity(h)*A]": (16, "expected `eye(n)`"),
+    "[W_l1, ones(h)]": (16, "wrong number of arguments of `ones`; found 1; expected 2"),
+    "[W_l1, relu(A)]": (16, "expected `act(A)`"),
+    "hstack(W_l1, A)": (9, "expected `[A, B]`"),
+    "W_l1 = [W_l1, A]": (14, "expected one side of an equation"),
+}
+
+
+@pytest.mark.parametrize("written", HABITS)
+def test_a_habit_of_another_language_is_told_what_to_write_instead(run, variant, written):
+    column, words = HABITS[written]
+    path = variant(('"[W_l1, A]"', f'"{written}"'))
+    shown = checked(run("check", path))
+    assert shown.startswith(f"{path}:12:{column}: ")
+    assert words in shown
+
+
+@pytest.mark.parametrize(
+    ("replaced", "place", "words"),
+    [
+        (('"[W_l1, A]"', "[W_l1, A]"), "12:9", 'expected a value in quotes, as in W_l1 = "[W_l1, M]"'),
+        (('"[W_l1, A]"', "W_l1"), "12:8", "expected a value in quotes"),
+        (('"[W_l1, A]"', '"[W_l1, A]'), "12:18", "expected a closing quote"),
+        (('"[W_l1, A]"', "“[W_l1, A]”"), "12:8", "found `“`; expected a value in quotes"),
+        (('W_l1 = "', 'W_l1 : "'), "12:6", "found `:`; expected `=` after the key"),
+        (('C = "0"', 'C*A = "0"'), "17:2", "a key that is an expression stands in quotes"),
+        (('C = "0"', "C = 0"), "17:5", 'a string in quotes, such as "0"'),
+        (('A = "h, p_hat - p"', 'A = "h; p_hat - p"'), "7:7", "found `;`; expected `,`"),
+        (('A = "h, p_hat - p"', 'A = "h x p_hat - p"'), "7:8", "expected `*` or `,` before `x`"),
+        (('A = "h, p_hat - p"', 'A = "h, phat - p"'), "7:9", "expected p_hat?"),
+        (('A = "h, p_hat - p"', 'A = "p_hat - p, h"'), "12:9", "found (p_hat - p) x h; expected h rows"),
+        (('"[W_l1, A]"', '"[W_l1, W_l1*A]"'), "12:20", "found h x (p_hat - p); expected p rows"),
+        (('"[W_l1, A]"', '"[W_l1, C*W_l2]"'), "12:17", "found p x h; expected h rows, as its transpose has"),
+        (('W_l1 = "', 'w_l1 = "'), "12:1", "there is no such parameter; found `w_l1`; expected `W_l1`"),
+    ],
+)
+def test_a_slip_of_a_newcomer_is_told_what_to_write_instead(run, variant, replaced, place, words):
+    path = variant(replaced)
+    shown = checked(run("check", path))
+    assert shown.startswith(f"{path}:{place}: ")
+    assert words in shown
+
+
 CONTENTS = {
     "empty": (b"", "the variant has no name"),
     "a comment": (b"# nothing\n", "the variant has no name"),
@@ -130,6 +256,17 @@ CONTENTS = {
     "a NUL": (b'name = "a\0b"\n', r"found `\x00`"),
     "JSON": (b'{"name": "x"}', "not valid TOML"),
     "huge": (b'name = "x"\n' + b"#" * 10_000_000, "the variant file is too large"),
+    "an inline table in a table without end": (
+        b'name = "x"\nx = ' + b"{a=" * 10_000,
+        "too many brackets inside one another",
+    ),
+    "deep arrays": (b'name = "x"\nx = ' + b"[" * 10_000 + b"]" * 10_000, "too many brackets inside one another"),
+    "a deep header": (b'name = "x"\n' + b"[" * 10_000, "not valid TOML"),
+    "a key of many parts": (b'name = "x"\n' + b"a." * 10_000 + b"a = 1\n", "the key has too many parts"),
+    "a key given twice": (b'name = "x"\nname = "y"\n', "a key or table is given twice"),
+    "a table given twice": (b'name = "x"\n[grows]\n[new]\n[grows]\n', "a key or table is given twice"),
+    "Latin 1": ('name = "größer"'.encode("latin-1"), "the file is not UTF-8; found the byte 0xf6"),
+    "old line ends": (b'name = "x"\r[grows]\rp = "p_hat"\r', r"found `\r`"),
     "escape sequences": (b'name = "x"\n\x1b[31m', r"found `\x1b`"),
 }
 
@@ -139,9 +276,32 @@ def test_any_file_is_refused_or_read(run, tmp_path, what):
     content, words = CONTENTS[what]
     path = tmp_path / "my.toml"
     path.write_bytes(content)
-    shown = checked(run("check", path, limit=60))
+    shown = checked(run("check", path, limit=PROMPT))
     assert shown.startswith(f"{path}:")
     assert words in shown
+
+
+@pytest.mark.parametrize(("start", "end"), [("", "\r\n"), ("\ufeff", "\n")], ids=["CRLF", "a byte order mark"])
+def test_what_editors_write_is_read(run, variant, start, end):
+    path = variant()
+    path.write_bytes((start + path.read_text(encoding="utf-8").replace("\n", end)).encode("utf-8"))
+    assert run("check", path).status == 0
+
+
+@pytest.mark.parametrize(
+    "name", ["print", "eval", "exec", "lambda", "None", "True", "self", "S", "Q", "oo", "pi", "nan"]
+)
+def test_a_block_may_be_called_like_something_of_python_or_sympy(run, variant, name):
+    path = variant()
+    path.write_text(re.sub(r"\bA\b", name, path.read_text(encoding="utf-8")), encoding="utf-8")
+    assert run("check", path).status == 0
+
+
+def test_links_in_a_circle_are_no_file(run, tmp_path):
+    one, other = tmp_path / "one.toml", tmp_path / "other.toml"
+    one.symlink_to(other)
+    other.symlink_to(one)
+    assert "Too many levels of symbolic links" in checked(run("check", one, limit=PROMPT))
 
 
 def test_what_is_no_file_is_refused(run, tmp_path):
@@ -183,8 +343,9 @@ def answer(process):
     return answer
 
 
-def test_an_endless_device_is_no_file(answer):
-    assert "it is no regular file" in checked(answer("verify", "/dev/zero"))
+@pytest.mark.parametrize("command", ["verify", "check"])
+def test_an_endless_device_is_no_file(answer, command):
+    assert "it is no regular file" in checked(answer(command, "/dev/zero"))
 
 
 NO_CERTIFICATE = {
@@ -386,6 +547,29 @@ def test_a_huge_kronecker_product_is_answered_in_time(answer, variant):
     grown = ('p = "p_hat"', 'p = "10^6*p"')
     path = variant(grown, ('"[W_l1, A]"', '"kron(ones(1, 10^6), W_l1)"'), ('A = "h, p_hat - p"\n', ""))
     assert answer("check", path, limit=6).status in (1, 3)
+
+
+@pytest.mark.parametrize(
+    "replaced",
+    [
+        ('C = "0"', '"kron(C, eye(10^6))" = "0"'),
+        ('C = "0"', '"kron(C, eye(500))" = "0"'),
+        ('"[W_l1, A]"', '"[ones(h,10^20)*ones(10^20,p)+W_l1, A]"'),
+        ('"[W_l1, A]"', f'"[{"*".join(["p^64"] * 30)}*W_l1, A]"'),
+        ('"[W_l1, A]"', f'"[{"sqrt(" * 90}p{")" * 90}*W_l1, A]"'),
+        ('"[W_l1, A]"', f'"[W_l1{"*W_l2*W_l1" * 45}, A]"'),
+    ],
+)
+def test_what_is_too_large_for_numbers_is_answered_all_the_same(answer, variant, replaced):
+    """Nothing but the answer is printed: no traceback, and no warning of an overflow."""
+    ran = answer("check", variant(replaced))
+    assert ran.status in (0, 1, 3)
+    assert ran.err == ""
+
+
+def test_a_large_exponent_in_grown_sizes_is_answered_in_time(answer, variant):
+    path = variant(('p = "p_hat"', 'p = "p + p^60"'), ('"[W_l1, A]"', '"[2^p_hat*W_l1, A]"'))
+    assert answer("check", path).status in (1, 3)
 
 
 def test_many_blocks_and_nested_functions_are_answered_in_time(run, variant):

@@ -67,7 +67,7 @@ def refusal(text: str) -> VariantError:
         ("-A'", Negative(Transposed(A))),
         ("-A^2", Negative(BinaryOp("^", A, number(2)))),
         ("-A*B", BinaryOp("*", Negative(A), B)),
-        ("A^B^C", BinaryOp("^", A, BinaryOp("^", B, C))),
+        ("A^2^3", BinaryOp("^", A, BinaryOp("^", number(2), number(3)))),
         ("A^-2", BinaryOp("^", A, Negative(number(2)))),
         ("A'^2", BinaryOp("^", Transposed(A), number(2))),
         ("A\n +\tB", BinaryOp("+", A, B)),
@@ -207,13 +207,13 @@ def test_an_error_can_be_put_at_a_node():
         ("A B", "3:7: a product is written with `*`; found `B`; expected `*` before `B`"),
         ("[A B]", "3:8: a product is written with `*`; found `B`; expected `*` or `,` before `B`"),
         ("A +", "3:8: the expression ends too early; found its end; expected a name, a number, `(` or `[`"),
-        ("A ** B", "3:8: the expression cannot be read; found `*`; expected a name, a number, `(` or `[`"),
+        ("A ** B", "3:7: this is not the notation of variants; found `**`; expected `^` for a power"),
         ("[A,]", "3:8: the expression cannot be read; found `]`; expected a name, a number, `(` or `[`"),
         ("A, B", "3:6: the expression cannot be read; found `,`; expected the end of the expression"),
         (
             "A = B",
-            "3:7: this character has no meaning here; found `=`;"
-            " expected an operator (+ - * / ^ ') or the end of the expression",
+            "3:7: this is not the notation of variants; found `=`; expected one side of an equation:"
+            " a key of the file is the left side, its value the right one",
         ),
         (
             "__import__('os')",
@@ -254,6 +254,8 @@ def test_a_name_before_a_bracket_may_be_a_forgotten_product():
         ("(9^64)^64", "power is too large"),
         ("((2^(1/2))^64)^64^1", "power is too large"),
         ("((p + q)^64)^64", "power is too large"),
+        ("p^p^p", "power is too large"),
+        ("2^(p*p*p)", "power is too large"),
     ],
 )
 def test_expressions_that_would_exhaust_the_machine_are_refused(text, message):
@@ -301,7 +303,8 @@ def test_errors_leave_out_what_is_missing():
     }
 
 
-def test_the_nearest_name_respects_case_first():
+def test_the_nearest_name_is_the_same_in_another_case_or_else_respects_case_first():
+    assert nearest("w_l1", ["b_l1", "W_l1"]) == "W_l1"
     assert nearest("W_l3", ["w_l2", "W_l1"]) == "W_l1"
     assert nearest("BLOCKDIAG", FUNCTIONS) == "blockdiag"
     assert nearest("zzzz", FUNCTIONS) is None

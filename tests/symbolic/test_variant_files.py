@@ -401,7 +401,11 @@ def test_every_key_and_string_of_a_toml_file_is_found(text):
             NAMED + "[grows",
             "2:7: not valid TOML: Expected ']' at the end of a table declaration; found the end of the file",
         ),
-        (NAMED + "p = \n", "2:5: not valid TOML: Invalid value; found the end of the line"),
+        (
+            NAMED + "p = \n",
+            "2:5: not valid TOML: Invalid value; found the end of the line;"
+            ' expected a value in quotes, as in W_l1 = "[W_l1, M]"',
+        ),
     ],
 )
 def test_bad_files_are_refused_in_one_line(text, message):
