@@ -18,7 +18,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 .DELETE_ON_ERROR:
 
 report: $(CORE)
-	$(BIN)/python -m growproof report --matrix -o $(REPORT)
+	$(BIN)/python -m growproof report --all -o $(REPORT)
 
 test: $(TEST)
 	$(BIN)/pytest -n auto --dist loadscope

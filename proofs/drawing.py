@@ -313,8 +313,8 @@ def enforce(equation: Equation, tables: list[Nested], values: Values, rng: np.ra
             if value is not None:
                 return assign(name, value, tables)
     for name in names:
-        shape = values.matrices[name].shape
-        assign(name, np.eye(*shape) if name in free else selected(*shape, rng), tables)
+        rows, columns = values.matrices[name].shape
+        assign(name, np.eye(rows, columns) if name in free else selected(rows, columns, rng), tables)
 
 
 def linear(equation: Equation, name: str, values: Values, rng: np.random.Generator) -> Array | None:
@@ -339,7 +339,7 @@ def null_space(rows: Array) -> Array:
         scale, directions = np.linalg.svd(rows)[1:]
         return np.asarray(directions[(scale > CLOSE * scale.max(initial=1)).sum() :].T)
     exactly = DomainMatrix.from_list(rows.astype(int).tolist(), ZZ) if rows.size else DomainMatrix.zeros(rows.shape, ZZ)
-    found = exactly.to_field().nullspace(divide_last=True).clear_denoms_rowwise(convert=True)[1]
+    found = exactly.to_field().to_sparse().nullspace(divide_last=True).clear_denoms_rowwise(convert=True)[1]
     return np.array(found.to_list(), dtype=float).reshape(-1, rows.shape[1]).T
 
 

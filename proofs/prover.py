@@ -28,7 +28,7 @@ from .kernel import RULES, Context, Equation, Position, Rule, Step, Theorem, app
 from .rules import pair, split, terms_of
 
 STEP_LIMIT = 150
-WEIGHT_LIMIT = 4_000  # a larger term is given up
+WEIGHT_LIMIT = 2_000  # a larger term is given up
 
 CLEAN = (
     "product with zero",
@@ -149,12 +149,14 @@ def arguments(context: Context, rule: str) -> Iterator[tuple[int, ...]]:
         yield ()
 
 
-def orientations(equations: Sequence[Equation]) -> Iterator[tuple[int, ...]]:
+@lru_cache
+def orientations(equations: Sequence[Equation]) -> tuple[tuple[int, ...], ...]:
     """Each equation with the term that it is solved for, so that rewriting comes to an end.
 
     A bare matrix is eliminated where nothing leads back to it; else the largest word, by length and then by name,
     becomes what is smaller.
     """
+    found: list[tuple[int, ...]] = []
     needs: dict[Expr, set[Expr]] = {}  # an eliminated matrix -> those that come in its place
     for i, equation in sorted(enumerate(equations), key=lambda entry: len(summands(entry[1]))):
         terms = summands(equation)
@@ -166,7 +168,8 @@ def orientations(equations: Sequence[Equation]) -> Iterator[tuple[int, ...]]:
             chosen = max(range(len(terms)), key=lambda k: (weight(terms[k]), str(split(terms[k])[1])))
         if chosen is not None and not feeds_itself(terms, chosen):
             as_it_stands = chosen == 0 and equation.left == split(terms[0])[1]
-            yield (i,) if as_it_stands else (i, chosen)
+            found.append((i,) if as_it_stands else (i, chosen))
+    return tuple(found)
 
 
 def feeds_itself(terms: Sequence[MatrixExpr], k: int) -> bool:
@@ -209,8 +212,8 @@ def anything(term: Expr) -> bool:
 
 
 def is_constant_product(term: Expr) -> bool:
-    """Whether a term is a product of two matrices, of which one holds no parameter, such as the centring of LayerNorm."""
-    factors = pair(term)
+    """Whether a term is a product of two matrices, one without any parameter, such as the centring of LayerNorm."""
+    factors = pair(split(term)[1])
     return factors is not None and not all(map(atoms, factors))
 
 
@@ -236,7 +239,8 @@ def everywhere(context: Context, term: Expr, move: str, argument: tuple[int, ...
     known = (here if rule in CONTEXTUAL else always).setdefault((move, applied, argument), {})
 
     def fits(term: Expr) -> bool:
-        return worth_it(term) and applied(context, term, argument) is not None
+        hopeless = rule == "constraint" and atoms(term) != wanted
+        return not hopeless and worth_it(term) and applied(context, term, argument) is not None
 
     def places(term: Expr) -> tuple[Position, ...]:
         if term not in known:

@@ -40,7 +40,7 @@ def parser() -> Parser:
     report = command("report", run_report, "prove and check the paper's six expansions; write one HTML file")
     report.add_argument("-o", "--output", type=Path, default=Path("growproof-report.html"), metavar="FILE")
     report.add_argument("--seed", type=seed, default=0)
-    report.add_argument("--matrix", action="store_true", help="on every architecture too, as `matrix` does")
+    report.add_argument("--all", action="store_true", help="on every architecture too, and the variants of the zoo")
     check = command("check", run_check, "prove or refute a variant, or the composition of several in that order")
     check.add_argument(
         "variants",
@@ -199,11 +199,12 @@ def show(chosen: argparse.Namespace, found: dict[str, Any], lines: Sequence[str]
 def run_report(chosen: argparse.Namespace) -> int:
     from ..proofs.statement import plain
     from ..symbolic.architecture import PRESETS
+    from ..symbolic.variant import load, zoo
     from .report import report_json, write_report
 
-    report = write_report(
-        chosen.output, chosen.seed, progress(chosen), tuple(PRESETS.values()) if chosen.matrix else ()
-    )
+    architectures = tuple(PRESETS.values()) if chosen.all else ()
+    others = {name: load(name) for name in zoo()} if chosen.all else {}
+    report = write_report(chosen.output, chosen.seed, progress(chosen), architectures, others)
     lines = [f"{one.answer.verdict}: {one.answer.variants[0].name}" for one in report.six]
     lines.append(f"{report.together.verdict}: all six, one after the other")
     lines += [f"finding: {plain(found.title)}" for found in report.findings]

@@ -23,7 +23,7 @@ _HERE = Path(__file__).parent
 
 def render(page: Page) -> str:
     """The page as HTML."""
-    style, script = style_sheet(*(["matrix.css"] if page.matrix is not None else [])), _script(page)
+    style, script = style_sheet(*(["matrix.css"] if page.matrix or page.zoo else [])), _script(page)
     known = {name for name, _ in page.rules}
     template = environment().get_template("page.html.j2")
     return template.render(page=page, known=known, style=style, script=script, policy=policy(style, script))

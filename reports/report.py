@@ -19,7 +19,7 @@ from ..proofs.places import apart
 from ..proofs.remarks import Remarks
 from ..proofs.statement import plain
 from ..symbolic.architecture import PRESETS, Preset
-from ..symbolic.variant import load
+from ..symbolic.variant import Variant, load
 from .answers import counterexample_json, remaining_latex, residual_of
 from .files import written
 from .initialiser import parts_json
@@ -29,9 +29,11 @@ from .starts import with_study
 from .trust import TRUST, intro
 from .view import Finding as ShownFinding
 from .view import Mark, Page, Section
+from .zoo import Zoo, zoo_section
 
 Say = Callable[[str], None]
 Json = dict[str, Any]
+NO_OTHERS: Mapping[str, Variant] = {}
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ class Report:
     together_rows: tuple[Row, ...]
     findings: tuple[Finding, ...]
     matrix: Matrix | None  # None: real architectures were not asked about
+    zoo: Zoo | None  # None: nor was the literature
     seconds: float
 
     @property
@@ -67,12 +70,15 @@ class Report:
         rows = [*self.together_rows, *(row for one in self.six for row in one.rows)]
         studied = all(one.constraints.irredundant and one.constraints.decided for one in self.six)
         matrix = self.matrix is None or self.matrix.decided
-        decided = studied and matrix and all(answer.verdict != "undecided" for answer in answers)
+        zoo = self.zoo is None or self.zoo.as_expected
+        decided = studied and matrix and zoo and all(answer.verdict != "undecided" for answer in answers)
         return decided and all(row.as_expected for row in rows)
 
 
-def build(seed: int, say: Say, architectures: Sequence[Preset] = ()) -> Report:
-    """Prove and check everything, on further architectures too; `say` hears what is being done."""
+def build(
+    seed: int, say: Say, architectures: Sequence[Preset] = (), others: Mapping[str, Variant] = NO_OTHERS
+) -> Report:
+    """Prove and check everything, on further architectures too, and other variants; `say` hears what is being done."""
     start, preset = time.perf_counter(), PRESETS["paper"]
     six = []
     for name in SIX:
@@ -89,17 +95,22 @@ def build(seed: int, say: Say, architectures: Sequence[Preset] = ()) -> Report:
     found = tuple(findings(seed))
     expansions = {name: load(name) for name in SIX}
     cells = matrix(expansions, tuple(architectures), seed, say) if architectures else None
-    return Report(tuple(six), together, together_rows, found, cells, time.perf_counter() - start)
+    animals = zoo_section(others, seed, say) if others else None
+    return Report(tuple(six), together, together_rows, found, cells, animals, time.perf_counter() - start)
 
 
 def write_report(
-    path: Path, seed: int = 0, say: Say = lambda text: None, architectures: Sequence[Preset] = ()
+    path: Path,
+    seed: int = 0,
+    say: Say = lambda text: None,
+    architectures: Sequence[Preset] = (),
+    others: Mapping[str, Variant] = NO_OTHERS,
 ) -> Report:
     """Build the report and write its page.  Raises VariantError where the file cannot be written."""
     from .page import render  # here, because the templates cost time that other commands need not pay
 
     with written(path) as parts:
-        report = build(seed, say, architectures)
+        report = build(seed, say, architectures, others)
         say("page")
         parts.append(render(page(report)))
     return report
@@ -119,6 +130,7 @@ def page(report: Report) -> Page:
         trust=TRUST,
         seconds=report.seconds,
         matrix=None if report.matrix is None else matrix_section(report.matrix),
+        zoo=report.zoo,
     )
 
 

@@ -4,8 +4,13 @@ Formulas are LaTeX strings printed from checked objects.  Where a sentence holds
 a string, or a tuple of strings and `Math`.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from .zoo import Zoo
 
 Verdict = Literal["proved", "refuted", "undecided"]
 Kind = Literal["old", "free", "zero"]
@@ -248,3 +253,4 @@ class Page:
     trust: tuple[Text, ...] = ()
     seconds: float | None = None
     matrix: MatrixSection | None = None
+    zoo: Zoo | None = None

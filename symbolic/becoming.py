@@ -38,6 +38,12 @@ def becomes(preset: Preset, variant: Variant) -> Preset:
         if not fits(value):
             raise _refused(variant, option, f"`{option}` has no such value", str(value), what)
     _check_needs(preset, variant)
+    return changed(preset, variant)
+
+
+def changed(preset: Preset, variant: Variant) -> Preset:
+    """The architecture with the options that a variant says, whether they fit it or not."""
+    options = variant.becomes
     new: dict[str, Any] = {"experts": True} if "experts" in options else {}
     new |= {"router": options["router"]} if "router" in options else {}
     new |= {"groups": False} if "kv_groups" in options else {}

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from .architecture import has_scalar, parameters
-from .becoming import becomes
+from .becoming import changed
 from .preset import Preset
 from .syntax import BinaryOp, Blocks, Call, Expression, Negative, Transposed, names, show
 from .variant import TEXTS, Added, NewBlock, Variant
@@ -24,7 +24,7 @@ def has(preset: Preset, name: str) -> bool:
 
 def fitted(variant: Variant, *presets: Preset) -> Variant:
     """The variant without what all the architectures lack; as it is where a constraint ties that to what they have."""
-    known = (*presets, *(becomes(preset, variant) for preset in presets))
+    known = (*presets, *(changed(preset, variant) for preset in presets))
 
     def there(entries: Trees) -> dict[str, Expression]:
         return {name: tree for name, tree in entries.items() if any(has(preset, name) for preset in known)}

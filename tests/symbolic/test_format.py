@@ -26,6 +26,7 @@ from growproof.symbolic.instances import Nested, grown, level_values, merged
 from growproof.symbolic.preset import Preset as Made
 from growproof.symbolic.terms import CHOSEN, Selection
 from growproof.symbolic.variant import Variant, loads
+from growproof.symbolic.writing import fitted
 
 FLOATS = float_arithmetic()
 CLOSE = 1e-9  # relative to the largest entry
@@ -407,3 +408,11 @@ def test_what_experts_have_is_known_where_there_will_be_some():
     assert levels(step.new.preset) == levels(step.old.preset)
     assert step.new.preset["experts"]
     assert not re.search("n_experts", str(transformer(step.new)))
+
+
+def test_a_variant_without_what_an_architecture_lacks_keeps_what_that_becomes():
+    text, _ = EVERY["experts that are copies"]
+    for name in ("paper", "mixtral"):  # to the second it cannot be applied
+        kept = fitted(read(text), PRESETS[name])
+        assert kept.rewrite == read(text).rewrite
+        assert kept.new.keys() == {"M_R"}
