@@ -265,7 +265,12 @@ def zeros(term: Expr) -> Expr | None:
 
 
 def identity(term: Expr) -> Expr | None:
-    """A I  =  A  =  I A,   I'  =  I,   1'  =  1,   diag(g)'  =  diag(g),   diag(1)  =  I        a single 1 is I too"""
+    """A I  =  A  =  I A,   I'  =  I,   1'  =  1,   diag(g)'  =  diag(g),   diag(1)  =  I,   A o 1  =  A  =  1 o A
+
+    A single 1 is I too.
+    """
+    if isinstance(term, Hadamard):
+        return next((b for a, b in (term.args, term.args[::-1]) if isinstance(a, OneMatrix)), None)
     if isinstance(term, Transpose) and isinstance(term.arg, (Identity, OneMatrix, Diag)):
         return term.arg if isinstance(term.arg, Diag) else flipped(term.arg)
     if of(term, Diag, OneMatrix):

@@ -284,6 +284,9 @@ PLAIN: Mapping[str, Sequence[MatrixExpr]] = {
         transposed(Diag(product(2, total(g, g3)))),
         Diag(ones(1, n)),
         Diag(ones(1, 1)),
+        Hadamard(A, ones(m, n)),
+        Hadamard(ones(m, n), product(-2, A)),
+        Hadamard(ones(m, n), ones(m, n)),
         transposed(ones(m, n)),
         transposed(ones(1, n)),
         product(c, ones(1, 1)),
@@ -585,6 +588,8 @@ TRAPS: Mapping[str, Sequence[MatrixExpr]] = {
         Diag(g),
         Diag(product(-1, ones(1, n))),
         Diag(total(ones(1, n), g)),
+        Hadamard(A, product(2, ones(m, n))),
+        Hadamard(Q1, eye(n)),
     ],
     "scalar out": [
         Act(product(-2, A), "relu"),

@@ -108,7 +108,7 @@ WRONG = {
     ),
     "a block of no difference": (('A = "h, p_hat - p"', 'A = "h, p-p"'), 7, 10, "at least 1 for all sizes; found 0"),
     "a block by another block": (('A = "h, p_hat - p"', 'A = "h, B"'), 7, 9, "`B` is not a size"),
-    "a size by itself": (('p = "p_hat"', 'p = "p + p_hat"'), 4, 10, "no such grown size is known here; found p_hat"),
+    "a size by itself": (('p = "p_hat"', 'p = "p + p_hat"'), 4, 10, "no such size is known here; found p_hat"),
     "a tower of powers": (('"[W_l1, A]"', '"[p^p^p^p*W_l1, A]"'), 12, 13, "the power is too large; found `p^p^p`"),
     "a power of powers": (('"[W_l1, A]"', '"[(p^64)^64*W_l1, A]"'), 12, 16, "the power is too large"),
     "a sum of many fractions": (
