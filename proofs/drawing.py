@@ -192,23 +192,23 @@ def unconstrained_blocks(
     def select(rows: int, columns: int, symbol: Expr) -> Array:
         return selected(rows, columns, rng) if symbol in bound else np.eye(rows)[:, rng.integers(0, rows, columns)]
 
-    def like(scope: str, families: Sequence[str], old: Nested) -> Nested:
+    def like(scope: str, families: Sequence[str], old: Nested, added: bool = False) -> Nested:
         if not families:
-            return filled(scope, False)
+            return filled(scope, added)
         family, *within = families
-        members = [like(family.removesuffix("s"), within, one) for one in old[family]]
+        members = [like(family.removesuffix("s"), within, one, added) for one in old[family]]
         count = len(old[EXPERTS]) if EXPERTS in old else made if scope == "layer" else 0
-        experts = {EXPERTS: [filled("expert", False) for _ in range(count)]} if count else {}
-        return {**filled(scope, False), family: members, **experts}
+        experts = {EXPERTS: [filled("expert", added) for _ in range(count)]} if count else {}
+        return {**filled(scope, added), family: members, **experts}
 
     families = levels(step.old.preset)
     made = whole(step.new.sizes["n_experts"], Values(sizes)) if "experts" in step.variant.becomes else 0
     new = like("model", families, model)
     if step.variant.added_layer is not None:
-        counts = {GROUPS: profile.heads, HEADS: profile.heads, EXPERTS: sizes.get("n_experts", 0)}
-        layer = tree("layer", families[1:], counts, lambda scope: filled(scope, True))
         first = 0 if step.variant.added_layer.copy is None else 1
-        new["added_layer"] = {**layer, "position": int(rng.integers(first, len(model["layers"]) + 1))}
+        position = int(rng.integers(first, len(model["layers"]) + 1))
+        before = model["layers"][max(position - 1, 0)]  # the layer that is copied, if any; as many heads in any case
+        new["added_layer"] = {**like("layer", families[1:], before, True), "position": position}
     return new
 
 

@@ -103,7 +103,8 @@ def weaker_constraint(entries: Entries) -> Iterator[Change]:
     """M = 0 becomes a condition on the sums of its columns, or on its product with another block."""
     for i, block in zero_blocks(entries):
         rows, columns = entries["rows", block.name], entries["columns", block.name]
-        yield {("left", i): times(Call("ones", (ONE, rows)), block)}
+        if rows != ONE:
+            yield {("left", i): times(Call("ones", (ONE, rows)), block)}
         for other in (other for other in names_in(entries, "rows") if other != block.name):
             if entries["rows", other] == columns:
                 yield {("left", i): times(block, Name(other))}
