@@ -200,3 +200,10 @@ def test_the_core_is_what_clashes():
     for clash in ({3, 7}, {0}, {0, 9}, {2, 3, 4}, set(range(10))):
         one = core(range(10), lambda some, clash=clash: clash <= set(some))
         assert one == tuple(sorted(clash))
+
+
+def test_a_selection_is_never_zero():
+    text = 'name = "x"\n[new]\nS = "p, p; selection"\n[rewrite]\nW_l1 = "W_l1*S"\n[constraints]\nS = "0"\n'
+    with pytest.raises(VariantError, match="cannot be met"):
+        check([loads(text, "x.toml")], PRESETS["paper"])
+    assert check([loads(text.replace("; selection", ""), "x.toml")], PRESETS["paper"]).verdict == "refuted"
