@@ -56,6 +56,6 @@ $(LINT): $(TEST)
 	touch $@
 
 $(EXTRAS): $(TEST)
-	$(PIP) --editable ".[browser,cvc5,dask,transformers]"
+	$(PIP) --editable ".[browser,cvc5,dask,notebooks,transformers]"
 	PLAYWRIGHT=$(BIN)/playwright sh .ci/find-chromium
 	touch $@

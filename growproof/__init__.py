@@ -4,18 +4,19 @@ The names below are imported on first use, so that ``import growproof`` costs no
 
 >>> import growproof
 >>> sorted(growproof.__all__)
-['check', 'expand', 'loads', 'prove', 'report', 'variant']
+['check', 'exercise', 'expand', 'loads', 'prove', 'report', 'variant']
 """
 
 from importlib import import_module
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["check", "expand", "loads", "prove", "report", "variant"]
+__all__ = ["check", "exercise", "expand", "loads", "prove", "report", "variant"]
 
 # Public name -> (module, name in it).
 _HOMES: dict[str, tuple[str, str]] = {
     "check": ("growproof.api", "check"),
+    "exercise": ("growproof.reports.course.exercises", "exercise"),
     "expand": ("growproof.api", "expand"),
     "loads": ("growproof.api", "loads"),
     "prove": ("growproof.api", "prove"),

@@ -1,4 +1,4 @@
-"""The command line: `growproof report`, `check`, `constraints`, `matrix`, `fuzz`, `verify`, `list` and `new`."""
+"""The command line, `growproof COMMAND`: arguments, exit status, and where each command is."""
 
 from __future__ import annotations
 
@@ -86,7 +86,15 @@ def parser() -> Parser:
     fuzz.add_argument("--scheduler", metavar="ADDRESS", help="of the cluster; without it this machine is one")
     verify = command("verify", run_verify, "re-check a certificate, or all those in a report")
     verify.add_argument("file", type=Path, metavar="FILE")
+    course = command("course", run_course, "write the course: lessons as pages, handouts and notebooks")
+    course.add_argument("folder", type=Path, metavar="DIR")
+    course.add_argument("--force", action="store_true", help="write into a folder that holds other files")
     command("list", run_list, "the catalogue and the architectures")
+    serve = command("serve", run_serve, "a local page on which one edits a variant and sees its answer")
+    serve.add_argument("--host", default="127.0.0.1", help="where to listen (default: this machine only)")
+    serve.add_argument("--port", type=port, default=8000, help="the port; 0 picks one (default: 8000)")
+    serve.add_argument("--course", type=Path, metavar="DIR", help="serve a folder of lessons too, under /course/")
+    serve.add_argument("--no-browser", action="store_true", help="open no browser; one is opened only at a terminal")
     new = command("new", run_new, "write a commented starting file for a variant of your own")
     new.add_argument("file", type=Path, metavar="FILE")
     what = new.add_mutually_exclusive_group(required=True)
@@ -117,6 +125,13 @@ def jobs(text: str) -> int:
     value = int(text)
     if value < 1 and value != -1:
         raise argparse.ArgumentTypeError(f"found {text}, expected a number from 1, or -1 for every core")
+    return value
+
+
+def port(text: str) -> int:
+    value = int(text)
+    if not 0 <= value < 2**16:
+        raise argparse.ArgumentTypeError(f"found {text}, expected a port from 0 to 65535")
     return value
 
 
@@ -273,6 +288,16 @@ def run_verify(chosen: argparse.Namespace) -> int:
     return PROVED if all(result.error is None for result in results) else REFUTED
 
 
+def run_course(chosen: argparse.Namespace) -> int:
+    from .course.pack import GET_NOTEBOOKS, write_pack
+
+    pack = write_pack(chosen.folder, chosen.force, progress(chosen))
+    lines = [f"wrote {len(pack.files)} files in {pack.seconds:.1f} s; open {chosen.folder / 'index.html'}"]
+    lines += [] if pack.notebooks else [GET_NOTEBOOKS]
+    show(chosen, {"files": list(pack.files), "notebooks": pack.notebooks, "seconds": round(pack.seconds, 3)}, lines)
+    return PROVED
+
+
 def run_list(chosen: argparse.Namespace) -> int:
     from ..symbolic.architecture import PRESETS
     from ..symbolic.variant import SIX, load, zoo
@@ -310,3 +335,32 @@ def run_new(chosen: argparse.Namespace) -> int:
     lines = [f"wrote {chosen.file}; next: growproof check {chosen.file}"]
     show(chosen, {"file": str(chosen.file), "text": text}, lines)
     return PROVED
+
+
+def run_serve(chosen: argparse.Namespace) -> int:
+    try:
+        from .workbench.guard import is_local
+        from .workbench.serving import serve
+    except ImportError as error:
+        extra = 'pip install "growproof[serve]"'
+        raise VariantError("a package of the workbench is missing", found=f"no {error.name}", expected=extra) from None
+
+    def announce(address: str) -> None:
+        if not is_local(chosen.host):
+            warning = "every machine that reaches this one can use the workbench, and read the course"
+            print(f"growproof: warning: {warning}", file=sys.stderr)
+        show(chosen, {"address": address}, [f"growproof workbench: {address} (Ctrl-C stops it)"])
+        sys.stdout.flush()
+        if sys.stdout.isatty() and not chosen.no_browser:
+            open_browser(address)
+
+    serve(chosen.host, chosen.port, chosen.course, announce)
+    return PROVED
+
+
+def open_browser(address: str) -> None:
+    """In a thread of its own, for a browser that shows itself in the terminal returns when it is left."""
+    import threading
+    import webbrowser
+
+    threading.Thread(target=webbrowser.open, args=[address], daemon=True).start()

@@ -1,0 +1,58 @@
+"""Predict what learns first: the answer is the set of new blocks that move at the first gradient step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
+from typing import Any
+
+from ...proofs.check import claim_of
+from ...proofs.liveness import Liveness, liveness
+from ...symbolic.architecture import PRESETS, paper_model
+from ...symbolic.variant import loads
+from .exercise import Exercise, Feedback, Kind, Offline
+from .zeroing import given_blocks, names_in
+
+
+def learns(exercise: Exercise) -> Liveness:
+    """When each block moves, from the zeros that the question names, or from the variant's own start."""
+    zeros = exercise.more.get("zeros")
+    return learns_text(exercise.variant.text, exercise.preset.name, None if zeros is None else frozenset(zeros))
+
+
+@lru_cache(maxsize=64)
+def learns_text(variant: str, preset: str, zeros: frozenset[str] | None) -> Liveness:
+    return liveness(claim_of([loads(variant, "<lesson>")], paper_model(PRESETS[preset])), zeros)
+
+
+def first(found: Liveness) -> frozenset[str]:
+    return frozenset(name for name, step in found.first.items() if step == 1)
+
+
+def check(exercise: Exercise, answer: Any) -> Feedback:
+    found = learns(exercise)
+    if isinstance(answer, Mapping):  # each block with its step
+        answer = [name for name, step in answer.items() if step == 1 and not isinstance(step, bool)]
+    given, right = names_in(answer, tuple(found.first)), first(found)
+    if given == right:
+        return Feedback(True, "; ".join(when(found, found.first)))
+    wrong = sorted(given ^ right, key=list(found.first).index)
+    return Feedback(False, "; ".join(when(found, wrong)), block=tuple(wrong))
+
+
+def when(found: Liveness, names: Iterable[str]) -> Iterator[str]:
+    for name in names:
+        step = found.first[name]
+        yield f"{name} never moves" if step is None else f"{name} moves at step {step}"
+
+
+def solution(exercise: Exercise) -> list[str]:
+    return sorted(first(learns(exercise)))
+
+
+def page(exercise: Exercise) -> Offline:
+    found = learns(exercise)
+    return Offline({"blocks": list(found.first), "first": list(found.first.values())})
+
+
+LEARNS = Kind("learns", "the blocks that move at the first step, such as ['M_A']", check, solution, page, given_blocks)

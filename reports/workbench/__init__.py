@@ -1,0 +1,1 @@
+"""The workbench: a local page on which one edits a variant and sees its answer, `growproof serve`."""

@@ -1,0 +1,477 @@
+"""The course: every lesson is whole, every exercise accepts what is right in any form, and nothing is typed."""
+
+import doctest
+import json
+import pkgutil
+import re
+from html import unescape
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import growproof
+from growproof.numeric.forward import transformer
+from growproof.numeric.model import from_nested
+from growproof.proofs.drawing import Profile, drawn_model
+from growproof.reports import course
+from growproof.reports.course import breaking, filling, judging, learning, lesson, ordering, taught, training, zeroing
+from growproof.reports.course.exercise import Exercise, Feedback, NotYetError
+from growproof.reports.course.exercises import KINDS, check_exercise, exercise
+from growproof.reports.course.gradients import loss_and_gradient
+from growproof.reports.course.lines import can_be_written, lines, source
+from growproof.reports.course.notebook import notebook
+from growproof.reports.course.page import lesson_page, prose
+from growproof.symbolic.architecture import PRESETS, paper_model
+from growproof.symbolic.errors import VariantError
+from growproof.symbolic.expand import expand
+from growproof.symbolic.variant import SIX
+
+LESSONS = list(lesson.names())
+ALL = [(name, one.name) for name in LESSONS for one in lesson.lesson(name).exercises]
+MEGABYTE = 1_000_000
+
+
+@pytest.mark.parametrize("name", [found.name for found in pkgutil.iter_modules(course.__path__)])
+def test_examples_in_docstrings_are_true(name: str) -> None:
+    assert doctest.testmod(import_module(f"growproof.reports.course.{name}")).failed == 0
+
+
+# ---------------------------------------------------------------- lessons
+
+
+def test_there_are_ten_lessons_and_a_workshop() -> None:
+    assert len(LESSONS) == 11
+    taught_ones = [v.name for name in LESSONS[1:7] for v in lesson.lesson(name).variants]
+    assert taught_ones == [growproof.loads(path.read_text()).name for path in map(catalogue_file, SIX)]
+
+
+def catalogue_file(name: str) -> Path:
+    return Path(import_module("growproof.symbolic.variant").__file__ or "").with_name("catalogue") / f"{name}.toml"
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_a_lesson_has_goals_minutes_and_three_to_five_exercises(name: str) -> None:
+    found = lesson.lesson(name)
+    assert found.goals
+    assert found.idea
+    assert found.prepare
+    assert 20 <= found.minutes <= 90
+    assert 3 <= len(found.exercises) <= 5
+    assert all(one.hints for one in found.exercises)
+
+
+def test_every_kind_is_used() -> None:
+    assert {exercise(*names).kind.name for names in ALL} == set(KINDS)
+
+
+def changed(tmp_path: Path, name: str, *edits: tuple[str, str]) -> Path:
+    text = lesson.names()[name].read_text(encoding="utf-8")
+    for old, new in edits:
+        assert old in text
+        text = text.replace(old, new)
+    path = tmp_path / f"01-{name}.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_the_derivation_is_that_of_the_variant_in_the_file(tmp_path: Path) -> None:
+    edits = (("1/2*W_l2; 1/2*W_l2", "3/4*W_l2; 1/4*W_l2"),)
+    before, after = (
+        taught.taught(lesson.read(path)) for path in (lesson.names()["blocks"], changed(tmp_path, "blocks", *edits))
+    )
+    assert before.goals != after.goals
+    assert any(r"\frac{3}{4}" in step.before for goal in after.goals for step in goal.steps)
+
+
+def test_a_lesson_that_teaches_a_falsehood_is_refused(tmp_path: Path) -> None:
+    path = changed(tmp_path, "blocks", ('W_l2 = "[1/2*W_l2; 1/2*W_l2]"', 'W_l2 = "[1/2*W_l2; 3/4*W_l2]"'))
+    with pytest.raises(VariantError, match="teaches what is not proved"):
+        taught.taught(lesson.read(path))
+
+
+def test_a_lesson_that_breaks_nothing_is_refused(tmp_path: Path) -> None:
+    path = changed(tmp_path, "blocks", ('W_l2 = "[W_l2; W_l2]"', 'W_l2 = "[W_l2; 0]"'))
+    with pytest.raises(VariantError, match="breaks what is not refuted"):
+        taught.taught(lesson.read(path))
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (("minutes = 45", "minuts = 45"), "no such entry"),
+        (("minutes = 45\n", ""), "lacks an entry.*minutes"),
+        (('kind = "scale"', 'kind = "quiz"'), "no exercise is of this kind"),
+        (("minutes = 45", "minutes = "), "cannot be read"),
+    ],
+)
+def test_a_wrong_lesson_file_is_named(tmp_path: Path, edit: tuple[str, str], message: str) -> None:
+    with pytest.raises(VariantError, match=message):
+        lesson.read(changed(tmp_path, "blocks", edit))
+
+
+# ---------------------------------------------------------------- exercises
+
+
+@pytest.mark.parametrize(("name", "own"), ALL)
+def test_the_solution_that_is_found_is_accepted(name: str, own: str) -> None:
+    one = exercise(name, own)
+    assert one.check(one.solution()).right
+
+
+NONSENSE = ["", None, "spam and eggs", 17, ["no"], {"x": "y"}, object(), "((((", "?a", float("nan"), [[]], True, "\0"]
+
+
+@pytest.mark.parametrize(("name", "own"), [(n, e) for n, e in ALL if n in ("mlp", "attention", "workshop", "blocks")])
+def test_nonsense_gets_one_kind_line(name: str, own: str) -> None:
+    for answer in NONSENSE:
+        found = exercise(name, own).check(answer)
+        assert not found.right
+        assert "\n" not in found.text
+        assert "expected" in found.text or found.block or found.counterexample, (answer, found.text)
+
+
+@given(st.text(max_size=20) | st.lists(st.text(max_size=5), max_size=3) | st.integers())
+def test_whatever_is_answered_nothing_is_raised(answer: Any) -> None:
+    for names in (("mlp", "zeros"), ("mlp", "break"), ("mlp", "derivation"), ("attention", "scale")):
+        assert isinstance(exercise(*names).check(answer), Feedback)
+
+
+@pytest.mark.parametrize(
+    ("name", "own", "answer"),
+    [
+        ("attention", "scale", "sqrt(k_hat/k)"),
+        ("attention", "scale", "(k_hat/k)^(1/2)"),
+        ("attention", "scale", "(k_hat/k)**(1/2)"),
+        ("attention", "scale", "k_hat/sqrt(k*k_hat)"),
+        ("attention", "scale", "√(k_hat/k)"),
+        ("blocks", "three-copies", "2/6"),
+        ("blocks", "lower-block", "W_l2 - 1/3*W_l2"),
+        ("blocks", "lower-block", "(4/6) * W_l2"),
+        ("mlp", "zeros", "M_W_l1 = 0 and M_b_l1 = 0"),
+        ("mlp", "zeros", {"M_W_l2"}),
+        ("mlp", "zeros", ["M_W_l1", "M_b_l1", "M_W_l2"]),
+        ("mlp", "break", {"M_b_l1": 3, "M_W_l2": "-1/2"}),
+        ("mlp", "break", "M_W_l1 = [2]; M_W_l2 = [5]"),
+        ("mlp", "break", {"M_W_l1": np.array([[2.0]]), "M_W_l2": [7]}),
+        ("mlp", "first", {"M_W_l1": 2, "M_b_l1": 2, "M_W_l2": 1}),
+        ("mlp", "first", "m_w_l2"),
+        ("heads", "both-zero", []),
+        ("heads", "both-zero", "none"),
+        ("heads", "zeros", "both"),
+        ("mlp", "zeros", "set M_W_l2 to zero"),
+        ("hidden", "repair", "M_I = -M_P"),
+        ("hidden", "repair", 'M_P + M_I = "0"'),
+        ("attention", "share", {"W_K": "[W_K, M_W_K]"}),
+        ("attention", "share", "W_Q = [2*W_Q, M_W_Q]\nW_K = [sqrt(k_hat/k)/2*W_K, M_W_K]"),
+    ],
+)
+def test_a_right_answer_in_another_form_is_right(name: str, own: str, answer: Any) -> None:
+    assert exercise(name, own).check(answer).right
+
+
+@pytest.mark.parametrize(
+    ("name", "own", "answer", "block"),
+    [
+        ("attention", "scale", "1", "W_K"),
+        ("attention", "scale", "sqrt(k/k_hat)", "W_K"),
+        ("blocks", "lower-block", "W_l2", "W_l2"),
+        ("mlp", "zeros", ["M_W_l1"], "M_W_l2"),
+        ("mlp", "zeros", [], "M_W_l2"),
+        ("mlp", "break", {"M_b_l1": 1}, "M_W_l2"),
+        ("mlp", "first", ["M_W_l1", "M_W_l2"], "M_W_l1"),
+        ("mlp", "derivation", ["product with zero"], "product with zero"),
+        ("hidden", "repair", "M_I = M_P", "M_W_out"),
+        ("layer", "zeros", ["M_W_O", "M_W_l2"], "M_b_l2"),
+    ],
+)
+def test_a_wrong_answer_names_the_block(name: str, own: str, answer: Any, block: str) -> None:
+    found = exercise(name, own).check(answer)
+    assert not found.right
+    assert block in found.block
+    assert block in found.text
+    assert found.hints
+    with pytest.raises(NotYetError):
+        found.require()
+
+
+def test_a_refuted_answer_comes_with_its_numbers() -> None:
+    found = exercise("mlp", "zeros").check(["M_W_l1"])
+    assert found.counterexample is not None
+    assert "replayed in numpy" in str(found)
+    assert "Both models, value by value" in found._repr_html_()
+
+
+def test_a_repair_may_not_shrink_the_task() -> None:
+    asked = exercise("attention", "share")
+    text = asked.variant.text
+    assert "leave [grows]" in asked.check(text.replace('k = "k_hat"', 'k = "2*k"').replace("k_hat", "(2*k)")).text
+    nothing = 'name = "x"\n[rewrite]\nW_Q = "W_Q"\n'
+    assert not asked.check(nothing).right
+
+
+def test_a_design_must_grow_be_proved_and_learn() -> None:
+    asked = exercise("workshop", "design")
+    dead = (
+        'name = "x"\n[grows]\np = "p_hat"\n[new]\nA = "h, p_hat - p"\nB = "1, p_hat - p"\n[rewrite]\n'
+        'W_l1 = "[W_l1, A]"\nb_l1 = "[b_l1, B]"\nW_l2 = "[W_l2; 0]"\n[constraints]\nA = "0"\nB = "0"\n'
+    )
+    false = str(asked.solution()).replace("; -C]", "; C]")
+    assert "does not grow p" in asked.check('name = "x"\n[rewrite]\nW_V = "2*W_V"\nW_O = "1/2*W_O"\n').text
+    assert asked.check(false).counterexample is not None
+    assert "moves" in asked.check(dead).text
+
+
+# ---------------------------------------------------------------- not stored
+
+
+def forget() -> None:
+    for cached in (
+        judging.judged_text,
+        zeroing.studied_text,
+        learning.learns_text,
+        ordering.puzzle_about,
+        breaking.example_of,
+    ):
+        cached.cache_clear()
+
+
+@pytest.fixture
+def clean() -> Any:
+    forget()
+    yield
+    forget()
+
+
+def refuses(*_: Any, **__: Any) -> Any:
+    raise VariantError("the prover is broken")
+
+
+@pytest.mark.parametrize(
+    ("name", "own", "module", "what"),
+    [
+        ("attention", "scale", judging, "check"),
+        ("blocks", "lower-block", judging, "check"),
+        ("hidden", "repair", judging, "check"),
+        ("workshop", "design", judging, "check"),
+        ("mlp", "zeros", zeroing, "derived"),
+        ("mlp", "derivation", ordering, "apply"),
+        ("mlp", "break", breaking, "replay"),
+        ("mlp", "first", learning, "liveness"),
+    ],
+)
+def test_without_the_prover_no_answer_is_right(
+    monkeypatch: pytest.MonkeyPatch, clean: None, name: str, own: str, module: Any, what: str
+) -> None:
+    one = exercise(name, own)
+    right = one.solution()
+    assert one.check(right).right
+    forget()
+    monkeypatch.setattr(module, what, refuses)
+    assert not one.check(right).right
+
+
+# ---------------------------------------------------------------- what a page holds
+
+
+def offline(name: str, own: str) -> tuple[Exercise, Any]:
+    one = exercise(name, own)
+    return one, one.kind.page(one)
+
+
+def test_every_set_of_zeros_on_the_page_is_what_the_prover_says() -> None:
+    one, held = offline("mlp", "zeros")
+    names = held.data["blocks"]
+    for bits in range(2 ** len(names)):
+        zeros = {i for i in range(len(names)) if bits >> i & 1}
+        enough = any(set(one) <= zeros for one in held.data["enough"])
+        witnessed = any(zeros <= set(one) for one in held.data["notEnough"])
+        assert enough != witnessed
+        said = one.check([names[i] for i in zeros])
+        assert said.right == enough
+        assert all(said.text.endswith(text) for subset, text in held.data["dead"] if set(subset) == zeros)
+    assert any("never move" in text for _, text in held.data["dead"])
+
+
+def test_every_state_on_the_page_is_made_by_the_kernel() -> None:
+    one, held = offline("mlp", "derivation")
+    asked = ordering.puzzle(one)
+    assert held.data["end"] is not None
+    for path in (one.solution(), one.solution()[1:2]):
+        state = 0
+        for rule in path:
+            state = held.data["next"][state][held.data["rules"].index(rule)]
+        reached = state == held.data["end"]
+        assert one.check(path).right == reached
+    assert ordering.index(asked, "sum with") == held.data["rules"].index("sum with zero")
+
+
+def test_another_order_that_the_kernel_accepts_is_right() -> None:
+    one, held = offline("mlp", "derivation")
+    found = set(paths(held.data, 0, ()))
+    assert len(found) > 1
+    assert all(one.check([held.data["rules"][i] for i in path]).right for path in found)
+
+
+def paths(data: Any, state: int, done: tuple[int, ...]) -> Any:
+    if state == data["end"]:
+        yield done
+    elif len(done) < 8:
+        for i, after in enumerate(data["next"][state]):
+            if after is not None:
+                yield from paths(data, after, (*done, i))
+
+
+@pytest.mark.parametrize(("name", "own"), [one for one in ALL if exercise(*one).kind.name in ("fill", "repair")])
+def test_choices_are_right_and_wrong_and_the_wrong_ones_have_numbers(name: str, own: str) -> None:
+    _, held = offline(name, own)
+    assert len(set(held.data["right"])) == 2
+    assert all(one.right or one.counterexample is not None for one in held.said)
+
+
+@pytest.mark.parametrize(("name", "own"), [one for one in ALL if exercise(*one).kind.name == "numbers"])
+def test_the_page_can_run_the_model_of_every_exercise_about_numbers(name: str, own: str) -> None:
+    _, held = offline(name, own)
+    assert held.data["slopes"]
+
+
+def test_a_factor_on_the_page_is_what_the_solver_finds() -> None:
+    _, held = offline("attention", "scale")
+    for point in held.data["points"]:
+        assert point["values"] == [pytest.approx((point["sizes"]["k_hat"] / point["sizes"]["k"]) ** 0.5)]
+    assert held.data["block"] == ["W_K"]
+    assert filling.number(exercise("limits", "epsilon")) == "h/h_hat"
+
+
+@pytest.mark.parametrize("name", ["blocks", "mlp", "attention", "training"])
+def test_a_lesson_is_small_and_loads_nothing(name: str) -> None:
+    html = lesson_page(taught.taught(lesson.lesson(name)), [lesson.lesson(one) for one in LESSONS])
+    assert len(html.encode()) < MEGABYTE
+    assert "default-src 'none'" in unescape(html)
+    assert not re.search(r"<[^>]*\s(on\w+|style)=", html)
+    assert not re.search(r"(src|@import|<link)[^\n]{0,3}=?\s*[\"']?https?:", html)
+
+
+def test_prose_cannot_bring_in_markup() -> None:
+    assert "<b>" not in prose("<b>`<i>`</b> M_W_O")
+
+
+# ---------------------------------------------------------------- as data
+
+
+def test_an_answer_as_data() -> None:
+    found = check_exercise({"lesson": "attention", "exercise": "scale", "answer": "1"})
+    assert set(found) == {"right", "text", "html"}
+    assert found["right"] is False
+    assert "<math" in found["html"]
+    assert check_exercise({"lesson": "attention", "exercise": "scale", "answer": "sqrt(k_hat/k)"})["right"] is True
+    json.dumps(found)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [{}, {"lesson": 1, "exercise": []}, {"lesson": "no", "exercise": "no"}, {"lesson": "mlp", "exercise": ""}],
+)
+def test_a_payload_of_nonsense_is_answered(payload: Any) -> None:
+    found = check_exercise(payload)
+    assert found["right"] is False
+    assert "expected" in found["text"] or "names its lesson" in found["text"]
+
+
+def test_the_front_door() -> None:
+    assert growproof.exercise("attention", "scale").check("sqrt(k_hat/k)").right
+    assert growproof.exercise("mlp", "zeros").hint(2) == lesson.lesson("mlp").exercise("zeros").hints[1]
+
+
+# ---------------------------------------------------------------- numpy and notebooks
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_the_numpy_lines_do_it(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    found = lesson.lesson(name)
+    for variant in found.variants if can_be_written(found.preset) else ():
+        made = lines(expand(paper_model(found.preset), variant))
+        exec("\n".join([source(), made.old, made.new, made.rewrite, made.compare]), {})
+        assert float(capsys.readouterr().out) < 1e-12
+
+
+def test_the_numpy_lines_show_what_breaks(capsys: pytest.CaptureFixture[str]) -> None:
+    broken = lesson.lesson("mlp").broken
+    assert broken is not None
+    made = lines(expand(paper_model(broken.preset), broken.variant))
+    exec("\n".join([source(), made.old, made.new, made.rewrite, made.compare]), {})
+    assert float(capsys.readouterr().out) > 1e-3
+
+
+def test_notebooks_differ_in_the_solutions_only() -> None:
+    pytest.importorskip("nbformat")
+    found = taught.taught(lesson.lesson("attention"))
+    student, teacher = (json.loads(notebook(found, solutions))["cells"] for solutions in (False, True))
+    differing = [(a, b) for a, b in zip(student, teacher, strict=True) if a != b]
+    assert len(differing) == len(found.asked)
+    for ours, theirs in differing:
+        assert "".join(ours["source"]) == "answer = ..."
+        assert "".join(theirs["source"]).startswith("### BEGIN SOLUTION\n")
+        assert theirs["metadata"]["nbgrader"]["solution"] is True
+    grades = [cell["metadata"]["nbgrader"] for cell in student if cell["metadata"].get("nbgrader", {}).get("grade")]
+    assert [one["points"] for one in grades] == [1] * len(found.asked)
+    assert len({one["grade_id"] for one in grades}) == len(grades)
+
+
+# ---------------------------------------------------------------- training
+
+
+def random_table(seed: int) -> Any:
+    rng = np.random.default_rng(seed)
+    sizes = {"s": 6, "h": 3, "p": 3, "k": 2, "v": 2, "o": 6}
+    return drawn_model(PRESETS["paper"], Profile(sizes, 2, 2, 2), lambda *shape: rng.standard_normal(shape))
+
+
+def test_the_forward_pass_of_training_is_that_of_the_numeric_side() -> None:
+    model, (tokens, target) = random_table(0), training.sequences()
+    losses = []
+    for row, wanted in zip(tokens[::40], target[::40], strict=True):
+        numbers, I = from_nested({**model, "I": model["I"][row]})
+        logits = transformer(numbers, I)[-1]
+        losses.append(np.log(np.exp(logits).sum()) - logits[wanted])
+    assert loss_and_gradient(model, tokens[::40], target[::40])[0] == pytest.approx(np.mean(losses), rel=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_gradient_is_the_slope_of_the_loss(seed: int) -> None:
+    model, (tokens, target) = random_table(seed), training.sequences()
+    rng = np.random.default_rng(seed)
+    towards = training.combined(lambda entries: rng.standard_normal(entries.shape), model)
+
+    def loss(t: float) -> float:
+        there = training.combined(lambda entries, d: entries + t * d, model, towards)
+        return loss_and_gradient({**model, **there}, tokens, target)[0]
+
+    gradient = loss_and_gradient(model, tokens, target)[1]
+    slope = sum(float((g * d).sum()) for g, d in training.zip3(gradient, towards))
+    assert (loss(1e-5) - loss(-1e-5)) / 2e-5 == pytest.approx(slope, rel=1e-5, abs=1e-7)
+
+
+def test_the_curve_has_no_jump_and_blocks_move_when_foretold() -> None:
+    found = training.trained(SIX)
+    assert [one.name for one in found.growths] == list(SIX)
+    assert found.losses[-1] < found.losses[0] / 10
+    for one in found.growths:
+        assert one.jump <= 1e-12
+        assert one.parameters[1] > one.parameters[0]
+        assert dict(one.seen) == dict(one.foretold)
+    assert {step for one in found.growths for step in one.seen.values()} == {1, 2}
+
+
+def test_a_growth_that_is_false_would_jump(monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = lesson.lesson("mlp").broken
+    assert broken is not None
+    monkeypatch.setattr(training, "load", lambda name: broken.variant)
+    training.trained.cache_clear()
+    found = training.trained(("mlp-expansion",))
+    training.trained.cache_clear()
+    assert found.growths[0].jump > 1e-6

@@ -1,0 +1,266 @@
+"""Lessons as Chromium shows them from a file: steps revealed, answers judged, nothing loaded, nothing to complain of.
+
+And the notebooks as Jupyter runs them.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from growproof.reports.course import lesson
+from growproof.reports.course.notebook import notebook
+from growproof.reports.course.page import index_page, lecturer_page, lecturer_part, lesson_page
+from growproof.reports.course.taught import Taught, taught
+
+pytestmark = pytest.mark.extras
+
+CHROMIUM = Path("/usr/bin/chromium")
+FLAGS = ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+SHOWN = ("blocks", "mlp", "attention", "training", "workshop")
+
+
+@cache
+def shown(name: str) -> Taught:
+    return taught(lesson.lesson(name))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    into = tmp_path_factory.mktemp("pack")
+    lessons = [lesson.lesson(name) for name in lesson.names()]
+    for name in SHOWN:
+        (into / f"{name}.html").write_text(lesson_page(shown(name), lessons), encoding="utf-8")
+    (into / "index.html").write_text(index_page(lessons, True), encoding="utf-8")
+    (into / "lecturer.html").write_text(lecturer_page([lecturer_part(shown(name)) for name in SHOWN]), encoding="utf-8")
+    return into
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        flags = FLAGS + (["--no-sandbox"] if os.geteuid() == 0 else [])
+        path = CHROMIUM if CHROMIUM.exists() else None
+        chromium = playwright.chromium.launch(executable_path=path, args=flags)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def opened(browser: Any, folder: Path) -> Iterator[Any]:
+    """Opens a lesson; at the end there was no complaint and no request but for the file."""
+    pages: list[tuple[Any, str, list[str], list[str]]] = []
+
+    def opened(name: str, width: int = 1200, scheme: str = "light") -> Any:
+        page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        requests: list[str] = []
+        complaints: list[str] = []
+        page.on("request", lambda request: requests.append(request.url))
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        address = (folder / f"{name}.html").as_uri()
+        page.goto(address)
+        pages.append((page, address, requests, complaints))
+        return page
+
+    yield opened
+    for page, address, requests, complaints in pages:
+        page.close()
+        assert complaints == []
+        assert [url for url in requests if not url.startswith("data:")] == [address]
+
+
+def box(page: Any, name: str) -> Any:
+    return page.locator(f'.exercise[data-name="{name}"]')
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [380, 1200])
+@pytest.mark.parametrize("name", [*SHOWN, "index", "lecturer"])
+def test_nothing_is_over_the_edge(opened: Any, name: str, width: int, scheme: str) -> None:
+    page = opened(name, width, scheme)
+    page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_steps_are_revealed_one_by_one_with_the_keyboard(opened: Any) -> None:
+    page = opened("mlp")
+    first = page.locator(".reveal").first
+    visible = first.locator(".chain > li:visible")
+    assert visible.count() == 1
+    first.get_by_role("button", name="Next step").focus()
+    page.keyboard.press("Enter")
+    assert visible.count() == 2
+    assert "Step 1 of" in first.get_by_role("status").inner_text()
+    first.get_by_role("button", name="All steps").click()
+    assert visible.count() == first.locator(".chain > li").count() > 3
+    first.get_by_role("button", name="Again").click()
+    assert visible.count() == 1
+
+
+def test_zeros_right_and_wrong(opened: Any) -> None:
+    asked = box(opened("mlp"), "zeros")
+    asked.locator("input").nth(0).check()
+    asked.get_by_role("button", name="Check").click()
+    assert "Not yet" in asked.get_by_role("status").inner_text()
+    assert asked.locator(".answer .board").is_visible()
+    asked.locator("input").nth(1).check()
+    asked.get_by_role("button", name="Check").click()
+    assert "Right" in asked.get_by_role("status").inner_text()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("sqrt(k_hat/k)", "Right"),
+        ("(k_hat/k)**(1/2)", "Right"),
+        ("√(k_hat)/√k", "Right"),
+        ("k_hat/k", "W_K is 4"),
+        ("k/0", "Not yet"),
+        ("two", "two is not known here"),
+        ("sqrt(", "cannot be read"),
+        ("", "Type a factor"),
+    ],
+)
+def test_a_factor_in_any_form(opened: Any, text: str, said: str) -> None:
+    asked = box(opened("attention"), "scale")
+    asked.locator(".typed").fill(text)
+    asked.locator(".typed").press("Enter")
+    assert said in asked.get_by_role("status").inner_text()
+
+
+def test_a_choice_right_and_wrong(opened: Any) -> None:
+    asked = box(opened("blocks"), "lower-block")
+    asked.get_by_role("button", name="Check").click()
+    assert "Choose one" in asked.get_by_role("status").inner_text()
+    for choice, said in (("2/3*W_l2", "Right"), ("1/3*W_l2", "Not yet")):
+        asked.get_by_label(choice, exact=True).check()
+        asked.get_by_role("button", name="Check").click()
+        assert said in asked.get_by_role("status").inner_text()
+    assert asked.locator(".answer .board").is_visible()
+
+
+def test_a_derivation_by_buttons(opened: Any) -> None:
+    asked = box(opened("mlp"), "derivation")
+    wrong = asked.get_by_role("button", name="product with zero")
+    wrong.click()
+    assert "applies nowhere" in asked.get_by_role("status").inner_text()
+    labels = data_of(asked)
+    for rule in lesson.lesson("mlp").exercise("derivation").solution():
+        asked.locator(".rules-to-use button").nth(labels["rules"].index(rule)).click()
+    assert "Right" in asked.get_by_role("status").inner_text()
+    assert asked.locator(".steps > li").count() > 3
+
+
+def data_of(asked: Any) -> Any:
+    return json.loads(asked.evaluate("each => each.querySelector('script[type=\"application/json\"]').textContent"))
+
+
+def test_numbers_are_run_on_the_page_as_numpy_runs_them(opened: Any) -> None:
+    asked, one = box(opened("mlp"), "break"), lesson.lesson("mlp").exercise("break")
+    inputs = asked.locator(".entries input")
+    for numbers in (["0", "0", "0"], ["0", "3", "-1/2"], ["2", "0", "5"], ["-2", "0", "5"], ["1", "1", "0"]):
+        for i, number in enumerate(numbers):
+            inputs.nth(i).fill(number)
+        asked.get_by_role("button", name="Check").click()
+        right = one.check(dict(zip(breaking_blocks(asked), numbers, strict=True))).right
+        assert ("Right" in asked.get_by_role("status").inner_text()) == right, numbers
+    inputs.nth(0).fill("much")
+    asked.get_by_role("button", name="Check").click()
+    assert "a number is expected" in asked.get_by_role("status").inner_text()
+
+
+def breaking_blocks(asked: Any) -> list[str]:
+    return list(data_of(asked)["blocks"])
+
+
+def test_attention_is_run_on_the_page_too(opened: Any) -> None:
+    asked, one = box(opened("attention"), "break"), lesson.lesson("attention").exercise("break")
+    inputs = asked.locator(".entries input")
+    for i in range(inputs.count()):
+        inputs.nth(i).fill("1")
+    asked.get_by_role("button", name="Check").click()
+    assert "Right" in asked.get_by_role("status").inner_text()
+    assert one.check({"M_W_Q": [[1, 1, 1]], "M_W_K": [[1, 1, 1]]}).right
+
+
+def test_a_prediction_right_and_wrong(opened: Any) -> None:
+    asked = box(opened("mlp"), "first")
+    asked.get_by_role("button", name="Check").click()
+    assert "M_W_l2 moves at step 1" in asked.get_by_role("status").inner_text()
+    asked.locator("input").nth(2).check()
+    asked.get_by_role("button", name="Check").click()
+    assert "Right" in asked.get_by_role("status").inner_text()
+
+
+def test_a_design_is_told_where_the_prover_is(opened: Any) -> None:
+    asked = box(opened("workshop"), "design")
+    asked.locator("textarea").fill("name = 'x'")
+    asked.get_by_role("button", name="Check").click()
+    assert "growproof check my.toml" in asked.get_by_role("status").inner_text()
+
+
+def test_it_prints_every_step_and_no_feedback(opened: Any) -> None:
+    page = opened("mlp")
+    page.emulate_media(media="print")
+    assert page.locator(".chain > li.later:visible").count() == page.locator(".chain > li.later").count() > 0
+    assert page.locator(".answer:visible, .hints:visible, .check:visible").count() == 0
+    assert page.pdf().startswith(b"%PDF")
+
+
+def test_it_reads_without_javascript(browser: Any, folder: Path) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto((folder / "mlp.html").as_uri())
+    assert page.locator(".chain > li:visible").count() > 3
+    assert "where scripts are allowed" in page.locator(".exercise").first.inner_text()
+    context.close()
+
+
+@pytest.mark.parametrize("name", [*SHOWN, "index", "lecturer"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_serious_for_axe(opened: Any, name: str, scheme: str) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    page = opened(name, scheme=scheme)
+    for button in page.locator(".check").all():
+        button.click()
+    found = axe.run(page).response["violations"]
+    grave = [one for one in found if one["impact"] in ("serious", "critical")]
+    serious = [f"{one['id']}: {one['nodes'][0]['html'][:120]}" for one in grave]
+    assert serious == []
+
+
+# ---------------------------------------------------------------- notebooks
+
+
+def run(text: str, folder: Path) -> Any:
+    """A notebook run from its first cell."""
+    import nbformat
+    from nbclient import NotebookClient
+
+    book = nbformat.reads(text, as_version=4)
+    NotebookClient(book, timeout=300, resources={"metadata": {"path": str(folder)}}).execute()
+    return book
+
+
+@pytest.mark.parametrize("name", list(lesson.names()))
+def test_the_instructor_notebook_runs(name: str, tmp_path: Path) -> None:
+    book = run(notebook(shown(name), True), tmp_path)
+    outputs = [output for cell in book.cells if cell.cell_type == "code" for output in cell.outputs]
+    assert sum("Right" in output.get("data", {}).get("text/html", "") for output in outputs) >= 3
+
+
+def test_the_student_notebook_stops_kindly_at_the_first_empty_answer(tmp_path: Path) -> None:
+    from nbclient.exceptions import CellExecutionError
+
+    with pytest.raises(CellExecutionError) as found:
+        run(notebook(shown("blocks"), False), tmp_path)
+    assert found.value.ename == "NotYetError"
+    assert "there is no answer yet" in found.value.evalue
+    assert "Traceback" not in found.value.traceback
