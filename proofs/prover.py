@@ -28,7 +28,7 @@ from .kernel import RULES, Context, Equation, Position, Rule, Step, Theorem, app
 from .rules import pair, split, terms_of
 
 STEP_LIMIT = 150
-WEIGHT_LIMIT = 2_000  # a larger term is given up
+WEIGHT_LIMIT = 6_000  # a larger term is given up
 
 CLEAN = (
     "product with zero",

@@ -458,7 +458,10 @@ def selected(term: Expr) -> Expr | None:
 
 
 def sums_of_ones(term: Expr) -> Expr | None:
-    """1 1  =  n 1,   1 S  =  1  =  S' 1,   S diag(g S)  =  diag(g) S,   Softmax(A) 1  =  1        for a selection S"""
+    """1 1  =  n 1,   1 S  =  1  =  S' 1,   S diag(g S)  =  diag(g) S,   Softmax(A) 1  =  1        for a selection S
+
+    1 diag(g S)  =  1 S diag(g S)  =  1 diag(g) S
+    """
     if (factors := pair(term)) is None:
         return None
     A, B = factors
@@ -467,8 +470,11 @@ def sums_of_ones(term: Expr) -> Expr | None:
     left, right = isinstance(A, OneMatrix) and is_selection(B), isinstance(B, OneMatrix) and is_selection(flipped(A))
     if left or right or (isinstance(B, OneMatrix) and weighs(A)):
         return ones(*term.shape)
-    g = ends_with(B.arg, (A,)) if isinstance(B, Diag) and is_selection(A) else None
-    return None if g is None else product(Diag(g), A)
+    words = [word for word in terms_of(B.arg) if isinstance(word, MatMul)] if isinstance(B, Diag) else []
+    if not words or not is_selection(last := words[0].args[-1]) or not (last == A or isinstance(A, OneMatrix)):
+        return None
+    g, before = ends_with(B.arg, (last,)), [] if last == A else [ones(A.rows, last.rows)]
+    return None if g is None else product(*before, Diag(g), last)
 
 
 def weighs(term: Expr) -> bool:

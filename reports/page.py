@@ -15,6 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from growproof.reports.embedded import data, embed
+from growproof.reports.links import goals_with, radius, used_constraint, uses
 from growproof.reports.mathml import mathml
 from growproof.reports.view import Cell, Math, Page, Picture, Section, Step, Text
 
@@ -23,7 +24,7 @@ _HERE = Path(__file__).parent
 
 def render(page: Page) -> str:
     """The page as HTML."""
-    style, script = style_sheet(*(["matrix.css"] if page.matrix or page.zoo else [])), _script(page)
+    style, script = style_sheet("page.css", *(["matrix.css"] if page.matrix or page.zoo else [])), _script(page)
     known = {name for name, _ in page.rules}
     template = environment().get_template("page.html.j2")
     return template.render(page=page, known=known, style=style, script=script, policy=policy(style, script))
@@ -48,6 +49,7 @@ def environment() -> Environment:
         "data": lambda json: Markup(data(json)),
     }
     found.globals |= {"chain": chain, "tally": tally, "wide": wide}
+    found.globals |= {"uses": uses, "radius": radius, "used_constraint": used_constraint, "goals_with": goals_with}
     return found
 
 
