@@ -36,7 +36,7 @@ from ..symbolic.terms import (
     zero,
 )
 from .kernel import Context, Equation, Theorem
-from .prover import ASSEMBLE, STRATEGIES, Derivation, normal_form, prove
+from .prover import ASSEMBLE, STRATEGIES, WEIGHT_LIMIT, Derivation, normal_form, prove
 from .rules import simplified, split, terms_of
 
 
@@ -170,15 +170,36 @@ def prove_growth(
     `known` are goals proved under the same hypotheses; those that are the same here are taken over.
     A lemma that failed is left out where the goal that wanted it was proved without it.
     """
+    done = {proved.goal.name: proved for proved in proving(claim, strategies, known)}
+    needless = {name for proved in done.values() if proved.theorem is not None for name in proved.goal.lemmas}
+    return tuple(p for name, p in done.items() if p.theorem is not None or name not in needless)
+
+
+def proving(
+    claim: Growth, strategies: Sequence[Sequence[str]], known: Sequence[Proved], most: int = WEIGHT_LIMIT
+) -> Iterator[Proved]:
+    """One goal after the other, with its derivation."""
     before = {proved.goal: proved for proved in known if proved.theorem is not None}
     done: dict[str, Proved] = {}
     for goal in goals(claim):
         here = ASSEMBLE if goal.parts else strategies
-        done[goal.name] = before.get(goal) or Proved(
-            goal, prove(context_of(goal, claim, done), goal.left, goal.right, here)
-        )
-    needless = {name for proved in done.values() if proved.theorem is not None for name in proved.goal.lemmas}
-    return tuple(p for name, p in done.items() if p.theorem is not None or name not in needless)
+        context = context_of(goal, claim, done)
+        done[goal.name] = before.get(goal) or Proved(goal, prove(context, goal.left, goal.right, here, most))
+        yield done[goal.name]
+
+
+def wholly_proved(
+    claim: Growth, strategies: Sequence[Sequence[str]], most: int, known: Sequence[Proved] = ()
+) -> tuple[Proved, ...] | None:
+    """Every goal with its derivation, or None at the first that fails and is not merely of use to another."""
+    lemmas = {name for goal in goals(claim) for name in goal.lemmas}
+    found = []
+    for proved in proving(claim, strategies, known, most):
+        if proved.theorem is not None:
+            found.append(proved)
+        elif proved.goal.name not in lemmas:
+            return None
+    return tuple(found)
 
 
 def context_of(goal: Goal, claim: Growth, done: dict[str, Proved]) -> Context:

@@ -56,7 +56,7 @@ from .check import Claim, claim_about, derived
 from .choices import Pair, by_name, constrained, given
 from .comparison import compared, tables
 from .drawing import RANDOM, Profile, drawn_blocks, drawn_model
-from .goals import Goal, Growth, Proved, prove_growth
+from .goals import Goal, Growth, Proved, wholly_proved
 from .kernel import Context, Equation
 from .lattice import Oracle, Sorted, Subset, enumerate_subsets
 from .places import Apart, apart
@@ -68,6 +68,7 @@ PROFILES = (  # a few new units, and many: what is free to move may differ
 )
 COMPLEX = float_arithmetic(np.complex128)
 t = rules.FIRST_ORDER
+MOST = 1000  # the weight of a term in these proofs
 CLEARLY = 1e-9  # a slope that is zero is zero up to rounding errors, far below this
 
 
@@ -142,7 +143,9 @@ def liveness(claim: Claim, zeros: frozenset[str] | None = None, seed: int = 0) -
         drawn = places(here, seed)
         now = frozenset(name for name in waiting if moves(name, drawn))
         resting = [name for name in waiting if name not in now]
-        if resting:
+        if any(one.proof is None for one in still):  # what comes after a doubt would not count
+            still += [Still(name, state.step, None) for name in resting]
+        elif resting:
             before = claim_about(claim.variants, [here])
             before = before if any(one.differs for one in drawn) else derived(before)
             still += [Still(name, state.step, shown(before, name)) for name in resting]
@@ -258,25 +261,32 @@ def shown(before: Claim, name: str) -> tuple[Proved, ...] | None:
     `before` claims what the state's equations make of the model.  The perturbed model computes what the old one
     does; or what the unperturbed one does; or the perturbation stays in coordinates that are seen to second order.
     """
-    for proved in ways(before, perturbed(before.steps[0], name)):
-        if all(found.theorem is not None for found in proved):
-            return proved
-    return None
+    return next((way for way in ways(before, perturbed(before.steps[0], name)) if way is not None), None)
 
 
-def ways(before: Claim, moved: Transformer) -> Iterator[tuple[Proved, ...]]:
-    """Claims about the perturbed model, each of which is enough."""
+def ways(before: Claim, moved: Transformer) -> Iterator[tuple[Proved, ...] | None]:
+    """Proofs about the perturbed model, each of which is enough; None for one that fails."""
     step = before.steps[0]
     hypotheses = tuple(Equation(*pair) for pair in step.constraints)
     growth = before.growth if before.theorem is not None else None
     if growth is not None:
-        yield prove_growth(replace(growth, new=moved), FIRST_ORDER, before.goals)
-    yield prove_growth(Growth(step.new, moved, hypotheses, None), FIRST_ORDER)
+        yield wholly_proved(replace(growth, new=moved), FIRST_ORDER, MOST, before.goals)
+    yield wholly_proved(Growth(step.new, moved, hypotheses, None), FIRST_ORDER, MOST)
     if growth is not None and growth.stream_map is not None:
         X, found = stream(step.old), list(hidden(growth, moved))
         context = Context(hypotheses, (), X)
         if found and not norms_after(step.old):
-            yield tuple(Proved(goal, prove(context, goal.left, goal.right, FIRST_ORDER)) for goal in found)
+            yield all_proved(context, found)
+
+
+def all_proved(context: Context, found: Sequence[Goal]) -> tuple[Proved, ...] | None:
+    """Every goal by itself, or None at the first that fails."""
+    done = []
+    for goal in found:
+        done.append(Proved(goal, prove(context, goal.left, goal.right, FIRST_ORDER, MOST)))
+        if done[-1].theorem is None:
+            return None
+    return tuple(done)
 
 
 def hidden(growth: Growth, moved: Transformer) -> Iterator[Goal]:

@@ -91,21 +91,27 @@ class Derivation:
 ASSEMBLE = STRATEGIES[:1]
 
 
-def prove(context: Context, left: Expr, right: Expr, strategies: Sequence[Sequence[str]] = STRATEGIES) -> Derivation:
-    """Derive left = right with the first strategy that makes the two sides meet."""
+def prove(
+    context: Context,
+    left: Expr,
+    right: Expr,
+    strategies: Sequence[Sequence[str]] = STRATEGIES,
+    most: int = WEIGHT_LIMIT,
+) -> Derivation:
+    """Derive left = right with the first strategy that makes the sides meet; terms heavier than `most` are given up."""
     failed: Derivation | None = None
     for strategy in strategies:
-        failed = attempt(context, left, right, strategy)
+        failed = attempt(context, left, right, strategy, most)
         if failed.theorem is not None:
             return failed
     assert failed is not None
     return failed
 
 
-def attempt(context: Context, left: Expr, right: Expr, strategy: Sequence[str]) -> Derivation:
+def attempt(context: Context, left: Expr, right: Expr, strategy: Sequence[str], most: int = WEIGHT_LIMIT) -> Derivation:
     """Rewrite the left side until it is the right side or nothing applies; then the right side as well."""
-    left_chain = chain(context, left, strategy, stop=right)
-    right_chain = chain(context, right, strategy, stop=left_chain[-1][1])
+    left_chain = chain(context, left, strategy, right, most)
+    right_chain = chain(context, right, strategy, left_chain[-1][1], most)
     reached = {term: i for i, (_, term) in reversed(list(enumerate(right_chain)))}
     i = next((i for i, (_, term) in enumerate(left_chain) if term in reached), None)
     if i is not None:
@@ -119,18 +125,20 @@ def attempt(context: Context, left: Expr, right: Expr, strategy: Sequence[str]) 
 
 def normal_form(context: Context, term: Expr) -> Expr:
     """What computing with blocks makes of a term."""
-    return chain(context, term, STRATEGIES[1], stop=None)[-1][1]
+    return chain(context, term, STRATEGIES[1])[-1][1]
 
 
 Chain = list[tuple["Step | None", Expr]]
 
 
-def chain(context: Context, term: Expr, strategy: Sequence[str], stop: Expr | None) -> Chain:
+def chain(
+    context: Context, term: Expr, strategy: Sequence[str], stop: Expr | None = None, most: int = WEIGHT_LIMIT
+) -> Chain:
     """The terms that a strategy makes of a term, each with the step that led to it."""
     links: Chain = [(None, term)]
     moves = [(rule, argument) for rule in strategy for argument in arguments(context, rule)]
     known: Known = {}
-    while term != stop and len(links) <= STEP_LIMIT and weight(term) <= WEIGHT_LIMIT:
+    while term != stop and len(links) <= STEP_LIMIT and weight(term) <= most:
         step = next((step for move in moves if (step := everywhere(context, term, *move, known))), None)
         if step is None:
             break
