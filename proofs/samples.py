@@ -664,7 +664,7 @@ TRAPS: Mapping[str, Sequence[MatrixExpr]] = {
         product(ones(m, n), row(eye(n), zero(n, p))),
         product(ones(m, 2 * n), column(eye(n), eye(n))),
         product(ones(n, p), Diag(product(g, ones(n, p)))),
-        product(Softmax(A, "kept"), ones(n, p)),
+        product(Softmax(matrix("K32", m, n + p + q), "kept"), ones(n + p + q, p)),  # some are not kept
         product(Act(A, "relu"), ones(n, p)),
         *(product(ones(p, m), Softmax(A, mask)) for mask in MASKS),
         product(J, Diag(product(g, J_too))),
@@ -673,6 +673,7 @@ TRAPS: Mapping[str, Sequence[MatrixExpr]] = {
         product(J_square, Diag(g)),
         product(Q1, Diag(product(g, Q1))),
         product(ones(m, n), Diag(product(g, Q1))),
+        product(Softmax(matrix("K32", m, n + p + q), "kept"), ones(n + p + q, p)),  # some are not kept
         product(matrix("K31", m, q), Diag(product(g, J))),
         product(transposed(J_square), Diag(product(g, transposed(J_square)))),
         product(J, Diag(total(product(g, J), matrix("g4", 1, q)))),

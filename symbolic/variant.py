@@ -156,11 +156,11 @@ def load(path_or_name: str | os.PathLike[str]) -> Variant:
     known = catalogue()
     if named not in known:
         guess = nearest(named, known)
-        all_names = ", ".join(known)
+        others = "another name that `growproof list` shows"
         raise VariantError(
             "no variant of the catalogue has this name",
             found=f"`{named}`",
-            expected=f"`{guess}` (the catalogue has {all_names})" if guess else f"one of {all_names}, or a file",
+            expected=f"`{guess}`, or {others}" if guess else f"{others}, or a file",
         )
     return loads(_read(_CATALOGUE / f"{named}.toml", named), f"catalogue/{named}.toml")
 

@@ -18,8 +18,6 @@ from pathlib import Path
 
 import pytest
 
-from growproof.reports.report import SIX
-
 
 @dataclass(frozen=True)
 class Ran:
@@ -376,10 +374,10 @@ def test_what_is_no_certificate_is_refused_or_rejected(run, tmp_path, what):
 
 
 @pytest.mark.parametrize(("given", "nearest"), [("mlp-expnsion", "mlp-expansion"), ("MLP expansion", "mlp-expansion")])
-def test_an_unknown_name_suggests_the_nearest_and_lists_all(run, given, nearest):
+def test_an_unknown_name_suggests_the_nearest_and_where_all_are(run, given, nearest):
     shown = checked(run("check", given))
     assert f"found `{given}`; expected `{nearest}`" in shown
-    assert all(name in shown for name in SIX)
+    assert "another name that `growproof list` shows" in shown
     assert error_json(run("check", given, "--json"))["found"] == f"`{given}`"
 
 

@@ -130,6 +130,7 @@ WITHOUT = {  # a true variant, what it loses, and what is then wrong
     ],  # the stored gain scaled
     "hypercloning-diagonal": [('W_O = "[0, W_O]"', 'W_O = "[W_O, 0]"')],  # new heads write to the wrong copy
     "hypercloning-noisy": [('"kron(ones(1, n), eye(p))*M_l2" = "0"\n', "")],  # noise that is seen
+    "hypercloning-layernorm": [('W_out = "1/n*kron(ones(n, 1), W_out)"', 'W_out = "kron(ones(n, 1), W_out)"')],
     "hypercloning-symmetric": [('W_out = "1/n*kron(ones(n, 1), W_out)"', 'W_out = "kron(ones(n, 1), W_out)"')],
     "key-bias": [('b_K = "M_b_K"', 'b_Q = "M_b_K"')],  # the bias of the queries is seen
     "lemon-depth": [("-M_W_l2", "M_W_l2")],  # what should cancel adds up

@@ -1278,9 +1278,13 @@ def the_columns_of_a_softmax_sum_to_one(context: Any, term: Any, argument: Any) 
     return ones(*term.shape) if found else RIGHT[SUMS](context, term, argument)
 
 
-@broken(SUMS, "ends_with")
-def another_selection_selects_the_same_gains(term: Any, last: Any) -> Any:
-    return ends_in_any(term)
+@broken(SUMS)
+def another_selection_selects_the_same_gains(context: Any, term: Any, argument: Any) -> Any:
+    first, last = factors_of(term)
+    found = isinstance(first, Selection) and isinstance(last, Diag) and isinstance(last.arg, MatMul)
+    if not found or not isinstance(last.arg.args[-1], Selection) or last.arg.args[-1].shape != first.shape:
+        return RIGHT[SUMS](context, term, argument)
+    return product(Diag(product(*last.arg.args[:-1])), first)
 
 
 @broken(SUMS)
