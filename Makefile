@@ -39,7 +39,7 @@ lint: $(LINT)
 	cd $(VENV) && MYPYPATH=typed bin/mypy --config-file ../pyproject.toml --cache-dir .mypy_cache -p growproof
 
 clean:
-	rm -rf $(VENV) $(REPORT) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(REPORT) growproof-docs.html build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(CORE): pyproject.toml

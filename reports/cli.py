@@ -90,6 +90,8 @@ def parser() -> Parser:
     course.add_argument("folder", type=Path, metavar="DIR")
     course.add_argument("--force", action="store_true", help="write into a folder that holds other files")
     command("list", run_list, "the catalogue and the architectures")
+    docs = command("docs", run_docs, "write the documentation as one HTML file")
+    docs.add_argument("-o", "--output", type=Path, default=Path("growproof-docs.html"), metavar="FILE")
     serve = command("serve", run_serve, "a local page on which one edits a variant and sees its answer")
     serve.add_argument("--host", default="127.0.0.1", help="where to listen (default: this machine only)")
     serve.add_argument("--port", type=port, default=8000, help="the port; 0 picks one (default: 8000)")
@@ -322,6 +324,16 @@ def run_list(chosen: argparse.Namespace) -> int:
         "architectures": [{"name": p.name, "description": p.description} for p in PRESETS.values()],
     }
     show(chosen, found, lines)
+    return PROVED
+
+
+def run_docs(chosen: argparse.Namespace) -> int:
+    from .docs import render
+    from .files import written
+
+    with written(chosen.output) as parts:
+        parts.append(render())
+    show(chosen, {"file": str(chosen.output)}, [f"wrote {chosen.output}"])
     return PROVED
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
-from .view import Constraint, Goal, Math, Page, Section, Step
+from .view import Constraint, Goal, Math, Page, Section, Step, Text
 
 CONSTRAINT = "constraint"  # the rule that uses one
 
@@ -47,7 +47,12 @@ def equations(constraint: Constraint) -> list[str]:
     return constraint.latex.split(", ")
 
 
-def goals_with(section: Section, constraint: int) -> list[tuple[int, Goal]]:
-    """The goals in whose derivations a constraint is used, each with its place."""
-    goals = enumerate(section.goals)
-    return [(i, goal) for i, goal in goals if any(used_constraint(section, step) == constraint for step in goal.steps)]
+def goals_with(section: Section, constraint: int) -> list[tuple[int, Text]]:
+    """The goals in whose derivations a constraint is used: the place of each, and its name."""
+    used = (any(used_constraint(section, step) == constraint for step in goal.steps) for goal in section.goals)
+    return [(i, name(goal)) for (i, goal), here in zip(enumerate(section.goals), used, strict=True) if here]
+
+
+def name(goal: Goal) -> Text:
+    """The title of a goal without what its abbreviations stand for."""
+    return goal.title if isinstance(goal.title, str) else goal.title[:1]

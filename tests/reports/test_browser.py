@@ -10,6 +10,7 @@ import pytest
 
 from growproof.proofs.constraints import Constraints, constraints
 from growproof.proofs.liveness import liveness
+from growproof.reports import docs
 from growproof.reports.page import render
 from growproof.reports.report import study_page
 from growproof.reports.view import Page
@@ -129,6 +130,70 @@ def test_it_reads_without_javascript(browser: Any, address: str) -> None:
     opened.click("summary >> nth=0")
     assert "The models part at" in opened.inner_text(".constraints")
     context.close()
+
+
+# ---------------------------------------------------------------- for everybody
+
+
+def findings(tab: Any) -> list[tuple[str, str]]:
+    """What axe finds serious or critical: the rule, and the first element."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    violations = Axe().run(tab).response["violations"]
+    return [(v["id"], v["nodes"][0]["html"]) for v in violations if v["impact"] in ("serious", "critical")]
+
+
+@pytest.fixture(scope="module")
+def documentation(tmp_path_factory: pytest.TempPathFactory) -> str:
+    file = tmp_path_factory.mktemp("docs") / "docs.html"
+    file.write_text(docs.render(), encoding="utf-8")
+    return file.as_uri()
+
+
+@pytest.mark.parametrize(("width", "scheme"), LOOKS)
+def test_axe_has_nothing_serious_to_say(
+    browser: Any, address: str, documentation: str, width: int, scheme: str
+) -> None:
+    for place in (address, documentation):
+        opened = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        opened.goto(place)
+        opened.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+        assert findings(opened) == []
+        assert opened.evaluate("document.documentElement.scrollWidth") <= width
+        opened.close()
+
+
+def test_axe_would_see_a_link_without_a_name_and_faint_ink(tab: Any) -> None:
+    worse = "<a href='#main'></a><p id='faint'>faint</p>"
+    tab.evaluate("worse => document.querySelector('main').insertAdjacentHTML('beforeend', worse)", worse)
+    tab.evaluate("document.querySelector('#faint').style.color = '#ccc'")
+    assert {"link-name", "color-contrast"} <= {rule for rule, _ in findings(tab)}
+
+
+def test_the_first_key_offers_to_skip_to_the_content(tab: Any) -> None:
+    tab.keyboard.press("Tab")
+    skip = tab.locator(":focus")
+    assert skip.inner_text() == "Skip to the content"
+    assert skip.bounding_box()["y"] >= 0
+    tab.keyboard.press("Enter")
+    assert tab.evaluate("document.activeElement.id") == "main"
+
+
+def test_details_open_with_enter(tab: Any) -> None:
+    summary = tab.locator("summary").first
+    summary.focus()
+    tab.keyboard.press("Enter")
+    assert tab.locator("details").first.get_attribute("open") is not None
+
+
+def test_a_graph_wider_than_a_phone_scrolls_with_the_keyboard(browser: Any, address: str) -> None:
+    opened = browser.new_page(viewport={"width": 200, "height": 900})
+    opened.goto(address)
+    box = opened.locator(".scroll:has(> .uses)")
+    box.focus()
+    opened.keyboard.press("ArrowRight")
+    opened.wait_for_function("document.querySelector('.scroll:has(> .uses)').scrollLeft > 0")
+    opened.close()
 
 
 # ---------------------------------------------------------------- the explorer

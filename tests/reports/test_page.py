@@ -11,9 +11,11 @@ from itertools import pairwise
 import pytest
 
 from growproof.reports.embedded import certificates, embed
+from growproof.reports.links import used_constraint, uses
 from growproof.reports.page import render
-from growproof.reports.view import Math, Page, Section
+from growproof.reports.view import Math, Page, Section, Step
 
+GROWN, PLAIN = "A B", "A"
 VOID = {"meta", "br", "hr", "input", "mspace"}
 
 
@@ -130,6 +132,65 @@ def test_every_part_of_the_view_is_shown(page: Page, outline: Outline) -> None:
         "4.21",
     ):
         assert words in outline.text
+
+
+def test_the_contents_lead_to_every_section(html: str, outline: Outline) -> None:
+    contents = html.partition('<nav class="contents"')[2].partition("</nav>")[0]
+    sections = [found["aria-labelledby"] for tag, found in outline.elements if tag == "section"]
+    assert re.findall(r'href="#([^"]*)"', contents) == sections
+
+
+def test_the_first_link_skips_to_the_content(outline: Outline) -> None:
+    first = next(found for tag, found in outline.elements if tag == "a")
+    (main,) = (found for tag, found in outline.elements if tag == "main")
+    assert first["href"] == f"#{main['id']}"
+
+
+def test_each_rule_says_which_theorems_use_it_and_how_often(page: Page, html: str) -> None:
+    expected = {
+        rule: {
+            section.id: sum(step.rule == rule for goal in section.goals for step in goal.steps)
+            for section in page.sections
+            if any(step.rule == rule for goal in section.goals for step in goal.steps)
+        }
+        for rule, _ in page.rules
+    }
+    assert uses(page) == expected
+    assert expected["block product"] == {"mlp-expansion": 2, "attention-expansion": 1}
+    users = html.partition('id="rule-block%20product"')[2].partition("</div>")[0]
+    assert '<a href="#mlp-expansion">MLP expansion</a> (2)' in users
+    assert '<a href="#attention-expansion">Attention expansion</a> (1)' in users
+
+
+def test_the_graph_has_a_dot_and_a_number_for_each_use(page: Page, html: str) -> None:
+    graph = html.partition('<table class="uses">')[2].partition("</table>")[0]
+    dots = re.findall(r'<circle r="([\d.]+)"/></svg> (\d+)', graph)
+    assert sorted(int(count) for _, count in dots) == sorted(
+        count for found in uses(page).values() for count in found.values()
+    )
+    assert {count for size, count in dots if size == "8.0"} == {"2"}, "the most steps have the largest dot"
+    assert len(graph) < 60_000
+
+
+def test_a_step_leads_to_its_constraint_and_back(page: Page) -> None:
+    step = Step("constraint", (Math("M_{W_{l2}} = 0"),), GROWN, PLAIN)
+    goals = (replace(page.sections[0].goals[0], steps=(step,)), *page.sections[0].goals)
+    section = replace(page.sections[0], goals=goals)
+    html = render(replace(page, sections=(section, *page.sections[1:])))
+    assert '(<a href="#mlp-expansion-constraint-0">what it is for</a>)' in html
+    constraint = html.partition('<li id="mlp-expansion-constraint-0">')[2].partition("</li>\n</ul>\n<h3")[0]
+    assert 'Used for <a href="#mlp-expansion-goal-0">' in constraint
+    assert "mlp-expansion-goal-1" not in constraint
+    assert '<a href="#mlp-expansion-constraint-0">Back to the constraint</a>' in constraint
+
+
+@pytest.mark.parametrize(
+    "step",
+    [Step("constraint", (Math("M_{I} = 0"),), GROWN, PLAIN), Step("lemma", (Math("M_{W_{l2}} = 0"),), GROWN, PLAIN)],
+    ids=["another equation", "another rule"],
+)
+def test_another_step_leads_to_no_constraint(page: Page, step: Step) -> None:
+    assert used_constraint(page.sections[0], step) is None
 
 
 def test_certificates_come_back_equal(page: Page, html: str) -> None:
