@@ -98,6 +98,7 @@ class _Search:
         self.answers: dict[Subset, Sort] = dict(known.answers)
         self.start, self.asked = time.monotonic(), 0
         self.map = z3.SolverFor("QF_FD")
+        self.map.set("ctrl_c", False)
         self.flags = flags(count)
         self.found: dict[Sort, list[Subset]] = {
             "sufficient": list(known.sufficient),

@@ -63,6 +63,7 @@ def ask(query: Query, work: int = WORK, seconds: int = SECONDS) -> Answer:
     'unsat'
     """
     solver = z3.SolverFor("QF_NRA")
+    solver.set("ctrl_c", False)  # else z3 takes an interrupt for itself, and nobody hears of it
     solver.set("rlimit", work)
     solver.set("timeout", 1000 * seconds)
     solver.set("max_memory", MEGABYTES)

@@ -1,6 +1,8 @@
 """What z3 is told of nonlinear functions is true of them, and no query goes on for ever."""
 
 import math
+import subprocess
+import sys
 from fractions import Fraction
 
 import numpy as np
@@ -291,3 +293,21 @@ def test_every_query_is_written_to_a_file_that_z3_reads_back(tmp_path):
         other = z3.Solver()
         other.from_file(str(tmp_path / "deep" / "queries" / file_name(query)))
         assert str(other.check()) == ask(query).verdict
+
+
+def test_an_interrupt_during_a_question_is_heard():
+    """z3 would take it for itself: then Ctrl-C is lost, or ends the process without a word."""
+    code = (
+        "import os, signal, threading, z3\n"
+        "from growproof.proofs import solver\n"
+        "v = z3.Reals(' '.join(f'x{i}' for i in range(14)))\n"
+        "hard = tuple(v[i] ** 5 + v[(i + 1) % 14] ** 3 * v[(i + 5) % 14] == i + 1 for i in range(14))\n"
+        "threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
+        "try:\n"
+        "    for _ in range(5):\n"
+        "        solver.ask(solver.Query('hard', hard), 10**9, 2)\n"
+        "except KeyboardInterrupt:\n"
+        "    print('heard')\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "heard\n", "")
