@@ -248,8 +248,8 @@ def nested(tables: Tables, preset: Preset) -> Nested:
         first = tables["layers"][0]["groups" if preset["groups"] else "heads"][0]
         k = first["W_K"].shape[1]
         turned = tables.get("rope_dim", k)
-        part = {"r": turned, "q": k - turned} if "rope_dim" in tables else {}
-        fixed["sizes"] = {"j": turned // 2, **part}
+        part = {"k_turned": turned, "k_rest": k - turned} if "rope_dim" in tables else {}
+        fixed["sizes"] = {"k_pairs": turned // 2, **part}
     rest = {name: entry for name, entry in tables.items() if name not in (*scalars, "rope_dim")}
     return {**rest, "scalars": numbers, **fixed}
 
