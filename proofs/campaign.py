@@ -18,9 +18,7 @@ from threading import Lock
 
 import numpy as np
 
-from ..numeric import agreement
 from ..numeric.compare import Agreement
-from ..numeric.options import Architecture
 from ..symbolic.architecture import PRESETS, Preset, paper_model
 from ..symbolic.errors import VariantError
 from ..symbolic.evaluate import Array, SizeError
@@ -30,7 +28,7 @@ from ..symbolic.syntax import parse
 from ..symbolic.variant import Variant, catalogue, load, loads
 from ..symbolic.writing import fitted, text_of
 from .check import Answer, check
-from .comparison import compared, tables
+from .comparison import compared, measured
 from .counterexample import CLEARLY, Instance, expanded, find_any, is_exact
 from .drawing import BOARD, FLOATS, RANDOM, Profile, drawn_blocks, drawn_model
 from .invented import Rng, chosen, disguised, invented
@@ -273,7 +271,4 @@ def replayed(variants: Sequence[Variant], preset: Preset, answer: Answer, true: 
 
 def again(steps: Sequence[Expansion], instance: Instance) -> Agreement:
     """Both models on the numbers of a refutation, in the forward pass of all architectures."""
-    models = tables(instance.old), tables(expanded(steps, instance))
-    passes = (Architecture.from_options(model.preset.options) for model in (steps[0].old, steps[-1].new))
-    before, after = zip(models, passes, strict=True)
-    return agreement.difference(before, after)
+    return measured(steps, instance.old, expanded(steps, instance))

@@ -18,6 +18,7 @@ from .counterexample import Counterexample, find
 from .goals import Growth, Proved, growth, prove_growth
 from .kernel import Composition, Equation, Theorem, compose
 from .unknowns import filled, solutions, unknowns
+from .whatever import find_whatever
 
 Verdict = Literal["proved", "refuted", "undecided"]
 Search = Callable[[Sequence[Expansion], int], Counterexample | None]
@@ -62,8 +63,7 @@ class Answer:
     @property
     def claims(self) -> tuple[Claim, ...]:
         """The different claims that the answer rests on."""
-        distinct = {claim.variants[0].sha256: claim for claim in self.parts}
-        return (*distinct.values(), *([self.direct] if self.direct is not None else []))
+        return distinct(self.parts, self.direct)
 
     @property
     def open_goals(self) -> tuple[Proved, ...]:
@@ -74,6 +74,12 @@ class Answer:
     def residual(self) -> tuple[tuple[Expr, Expr], ...]:
         """The equations that remain: what computing made of both sides of the open goals."""
         return residual(self.open_goals)
+
+
+def distinct(parts: Sequence[Claim], direct: Claim | None) -> tuple[Claim, ...]:
+    """The different claims of a chain: one for each different variant, and one about the whole if there is one."""
+    of_each = {claim.variants[0].sha256: claim for claim in parts}
+    return (*of_each.values(), *([direct] if direct is not None else []))
 
 
 def open_goals(claims: Iterable[Claim]) -> tuple[Proved, ...]:
@@ -108,7 +114,7 @@ def check(variants: Sequence[Variant], preset: Preset, seed: int = 0, search: Se
     composition = composed(parts, steps)
     if composition is not None or (direct is not None and direct.theorem is not None):
         return Answer(variants, preset, "proved", parts, direct, composition, None, steps, given, solved)
-    for claim in (*parts, *([direct] if direct is not None else [])):
+    for claim in distinct(parts, direct):
         refuse_vacuous(claim)
     found = searched(variants, parts, base, seed, search or find)
     verdict: Verdict = "refuted" if found is not None else "undecided"
@@ -121,8 +127,6 @@ def searched(
     """A counterexample to a chain; with unknown scalars in it, one whatever they are, to a single variant only."""
     if not any(map(unknowns, variants)):
         return search([claim.steps[0] for claim in parts], seed)
-    from .whatever import find_whatever
-
     return find_whatever(variants[0], base, seed) if len(variants) == 1 else None
 
 

@@ -26,8 +26,19 @@ def compared(
         eps, eps_hat = (float(model["scalars"].get("eps", 0)) for model in (old, new))
         sides = (*from_nested(old, dtype), *from_nested(new, dtype))
         return difference(*sides, eps=eps, eps_hat=eps_hat, scalings=scalings)
-    before, after = (Architecture.from_options(model.preset.options) for model in (steps[0].old, steps[-1].new))
+    return measured(steps, old, new, dtype)
+
+
+def measured(steps: Sequence[Expansion], old: Nested, new: Nested, dtype: str = "float64") -> Agreement:
+    """The same in the forward pass of all architectures, whatever the models are."""
+    before, after = architectures(steps)
     return agreement.difference((tables(old), before), (tables(new), after), dtype)
+
+
+def architectures(steps: Sequence[Expansion]) -> tuple[Architecture, Architecture]:
+    """The numeric descriptions of a chain's first model and of its last."""
+    before, after = (Architecture.from_options(model.preset.options) for model in (steps[0].old, steps[-1].new))
+    return before, after
 
 
 def is_paper(steps: Sequence[Expansion]) -> bool:

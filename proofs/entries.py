@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, TypeAlias
 
 from ..symbolic.errors import NOWHERE
-from ..symbolic.syntax import BinaryOp, Blocks, Call, Expression, Negative, Transposed, children
+from ..symbolic.syntax import Expression, children, with_children
 from ..symbolic.variant import Added, Constraint, NewBlock, Variant
 
 Where: TypeAlias = tuple[str, ...]
@@ -104,15 +104,6 @@ def put(tree: Expression, path: Path, part: Expression) -> Expression:
     if not path:
         return part
     first, *rest = path
-    inside = [put(child, tuple(rest), part) if i == first else child for i, child in enumerate(children(tree))]
-    match tree:
-        case Call():
-            return replace(tree, arguments=tuple(inside))
-        case Blocks(rows=rows):
-            ends = iter(inside)
-            return replace(tree, rows=tuple(tuple(next(ends) for _ in row) for row in rows))
-        case BinaryOp():
-            return replace(tree, left=inside[0], right=inside[1])
-        case Negative() | Transposed():
-            return replace(tree, operand=inside[0])
-    raise IndexError(path)
+    inside = list(children(tree))
+    inside[first] = put(inside[first], tuple(rest), part)
+    return with_children(tree, inside)

@@ -14,7 +14,6 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ..numeric.architecture import output
-from ..numeric.options import Architecture
 from ..symbolic.architecture import paper_model
 from ..symbolic.errors import VariantError
 from ..symbolic.evaluate import Array
@@ -22,7 +21,7 @@ from ..symbolic.expand import Expansion, expand
 from ..symbolic.preset import OPTIONS, Preset
 from ..symbolic.variant import Variant
 from .check import claim_of
-from .comparison import tables
+from .comparison import architectures, tables
 from .counterexample import Instance, expanded
 from .drawing import GENERIC, drawn_blocks, drawn_model
 
@@ -125,9 +124,9 @@ def random_instance(step: Expansion, seed: int) -> Instance | None:
 
 def same_output(step: Expansion, instance: Instance) -> bool:
     """Whether the model and what the variant makes of it have the same output, up to rounding and a little more."""
-    models = (instance.old, step.old), (expanded([step], instance), step.new)
+    models = instance.old, expanded([step], instance)
     try:
-        old, new = (output(tables(one), Architecture.from_options(terms.preset.options)) for one, terms in models)
+        old, new = (output(tables(one), a) for one, a in zip(models, architectures([step]), strict=True))
     except ValueError:  # a norm met a row of zeros
         return False
     return bool(np.abs(new - old).max() <= CLOSE * (1 + np.abs(old).max()))

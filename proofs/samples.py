@@ -90,7 +90,7 @@ Ak, Ak2, Akhat = matrix("Ak", m, k), matrix("Ak2", m, k), matrix("Akhat", m, k_h
 f, f2, f3, fp = (matrix(name, 1, side) for name, side in (("f", n), ("f2", n), ("f3", n), ("fp", p)))
 VR, fV = matrix("VR", n, 2 * p, (HEADS,)), matrix("fV", 1, p, (HEADS,))
 # Selections, the wrong way round too; columns that pick a member, of which there are as many as rows
-J, J_too, J_p, J_square = (selection(name, n, side) for name, side in (("J", q), ("J_too", q), ("J_p", p), ("J_n", n)))
+J, J_too, J_square = (selection(name, n, side) for name, side in (("J", q), ("J_too", q), ("J_n", n)))
 J_down, J_wide, J_left = selection("J_down", p, n), selection("J_wide", m, q), selection("J_left", m, n)
 J_one, J_heads = selection("J_one", 1, q), selection("J_heads", n, p, (HEADS,))
 u, u_other, u_layers = (matrix(CHOSEN, n, 1, path) for path in ((HEADS,), (GROUPS,), (LAYERS, HEADS)))

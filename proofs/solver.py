@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -72,6 +72,13 @@ def ask(query: Query, work: int = WORK, seconds: int = SECONDS) -> Answer:
     if found == "sat":
         return Answer(query, "sat", solver.model())
     return Answer(query, "unsat" if found == "unsat" else "unknown")
+
+
+def selects(entries: Array) -> Iterator[z3.BoolRef]:
+    """That each column of a matrix has a single 1, and 0 elsewhere."""
+    for column in entries.T:
+        yield from (z3.Or(entry == 0, entry == 1) for entry in column)
+        yield z3.Sum(list(column)) == 1
 
 
 def smt_lib(query: Query) -> str:

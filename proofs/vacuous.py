@@ -19,7 +19,7 @@ import z3
 from sympy import Integer, Symbol
 
 from ..symbolic.errors import VariantError
-from ..symbolic.evaluate import Array, SizeError, Values, evaluate, whole
+from ..symbolic.evaluate import SizeError, Values, evaluate, whole
 from ..symbolic.expand import Expansion
 from ..symbolic.syntax import show
 from ..symbolic.terms import Expr, MatrixSymbol, Selection, children, subterms
@@ -219,12 +219,5 @@ def query(equations: Sequence[Equation], sizes: Sizes) -> solver.Query:
         for equation in equations
     ]
     chosen = {m.name for side in sides for m in side.atoms(Selection)}
-    held += [fact for name in sorted(chosen) for fact in picks(matrices[name])]
+    held += [fact for name in sorted(chosen) for fact in solver.selects(matrices[name])]
     return solver.Query("the constraints hold", (*facts, *held))
-
-
-def picks(entries: Array) -> Iterator[z3.BoolRef]:
-    """That each column of a matrix has a single 1, and 0 elsewhere."""
-    for column in entries.T:
-        yield from (z3.Or(entry == 0, entry == 1) for entry in column)
-        yield z3.Sum(list(column)) == 1

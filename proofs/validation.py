@@ -506,8 +506,7 @@ def query(use: Use, rng: np.random.Generator, alike: bool) -> solver.Query:
 
     def selections(name: str, rows: int, columns: int) -> Array:
         made = solver.matrix(name, rows, columns)
-        facts.extend(z3.Or(entry == 0, entry == 1) for entry in made.flat)
-        facts.extend(z3.Sum(list(column)) == 1 for column in made.T)
+        facts.extend(solver.selects(made))
         return made
 
     found = world(replace(use, met=()), Draw(rng, 2, alike, few, solver.matrix, selections, arithmetic))

@@ -20,7 +20,7 @@ import growproof
 
 from ..symbolic.errors import VariantError
 from .page import environment, policy, style_sheet
-from .zoo import SHAPES
+from .view import SHAPES
 
 DOCUMENTS = ("README.md", "VARIANTS.md", "EXTENDING.md", "ARCHITECTURE.md", "TRUST.md")
 

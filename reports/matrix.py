@@ -18,7 +18,7 @@ from .answers import counterexample_json
 from .files import folder, written
 from .page import environment, policy, style_sheet
 from .sections import shown
-from .view import MatrixSection, ShownArchitecture, ShownCell
+from .view import SHAPES, MatrixSection, ShownArchitecture, ShownCell
 
 Json = dict[str, Any]
 Say = Callable[[str], None]
@@ -26,7 +26,6 @@ Say = Callable[[str], None]
 WORDS = {"proved": "proved", "refuted": "refuted", "undecided": "undecided", "not-applicable": "does not apply"}
 SHORT = {"not-applicable": "-"}
 REPAIRED = "refuted *"
-SHAPES = {"proved": "✓", "refuted": "✗", "undecided": "?", "not-applicable": "–"}
 
 
 # ---------------------------------------------------------------- the command

@@ -17,7 +17,7 @@ from markupsafe import Markup, escape
 from growproof.reports.embedded import data, embed
 from growproof.reports.links import goals_with, radius, used_constraint, uses
 from growproof.reports.mathml import mathml
-from growproof.reports.view import Cell, Math, Page, Picture, Section, Step, Text
+from growproof.reports.view import SHAPES, Cell, Math, Page, Picture, Section, Step, Text
 
 _HERE = Path(__file__).parent
 
@@ -48,7 +48,7 @@ def environment() -> Environment:
         "certificate": lambda json: Markup(embed(json)),
         "data": lambda json: Markup(data(json)),
     }
-    found.globals |= {"chain": chain, "tally": tally, "wide": wide}
+    found.globals |= {"shapes": SHAPES, "chain": chain, "tally": tally, "wide": wide}
     found.globals |= {"uses": uses, "radius": radius, "used_constraint": used_constraint, "goals_with": goals_with}
     return found
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 Verdict = Literal["proved", "refuted", "undecided"]
 Kind = Literal["old", "free", "zero"]
 Mark = Literal["proved", "refuted", "undecided", "measured"]
+SHAPES = {"proved": "✓", "refuted": "✗", "undecided": "?", "measured": "≈", "not-applicable": "–"}
+"""The shape beside each word for a verdict, so that colour says nothing alone."""
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,7 @@ from ..proofs.statement import plain, statement
 from ..proofs.trace import trace
 from ..symbolic.variant import Variant
 from .answers import counterexample_text, expected
-
-SHAPES = {"proved": "✓", "refuted": "✗", "undecided": "?"}
+from .view import SHAPES
 
 
 @dataclass(frozen=True)

@@ -307,8 +307,7 @@ class _Application:
         """
         within = SCOPES[: SCOPES.index(scope) + 1]
         seen = [block for block in self.blocks if block.scope in within]
-        added = self.variant.added_layer
-        copies = added is not None and added.copy is not None and owner[:1] == (self._new_layer,)
+        copies = bool(self._copied_heads) and owner[:1] == (self._new_layer,)
         owners = [(self.old.layer.label, *owner[1:]), owner] if copies else [owner]
         return {b.name: b.symbol for own in owners for b in seen if b.owner == own[: len(b.owner)]}
 
@@ -442,11 +441,15 @@ class _Application:
     def _heads(self, layer: Layer, heads: Heads, label: str | None = None, overrides: Entries = NOTHING) -> Heads:
         """A family of heads after the variant; `label` is that of the layer whose new blocks it sees."""
         owner, outer = (layer.label if label is None else label, heads.label), (self.old.weights, layer.weights)
-        shared = {name: w for name, w in heads.weights.items() if self.parameters[name].scope == "group"}
+        shared = self._shared(heads)
         weights = self._rewritten("group", shared, owner, *outer, overrides=overrides)
         weights |= self._rewritten("head", heads.weights, owner, *outer, shared, overrides=overrides)
         scale = self._scale(self._names(owner, "head", *outer, heads.weights), heads.scale)
         return replace(heads, weights={name: weights[name] for name in heads.weights}, scale=scale)
+
+    def _shared(self, heads: Heads) -> dict[str, MatrixExpr]:
+        """What the heads of a group have in common."""
+        return {name: w for name, w in heads.weights.items() if self.parameters[name].scope == "group"}
 
     def _with_bodies(self, layer: Layer) -> Layer:
         """The layer with the sublayers that the variant defines anew, and the new blocks in them among its matrices."""
@@ -525,7 +528,7 @@ class _Application:
         for name, entry in added.entries.items():
             if name in self.parameters and self.parameters[name].scope == "group":
                 raise error_at(entry, "a head that joins a group has its keys and values", name, "W_Q and W_O")
-        shared = {name: w for name, w in family.weights.items() if self.parameters[name].scope == "group"}
+        shared = self._shared(family)
         owner, outer = (layer.label, family.label), (self.old.weights, layer.weights)
         known = self._scope(self._names(owner, "group", *outer, shared))
         weights = self._rewritten("group", shared, owner, *outer) | self._given("head", added, known, "the new head")
@@ -629,7 +632,7 @@ class _Application:
         for layer in (self.old.layer, *self.old.inserted):
             yield (layer.label,), "layer", (model, layer.weights)
             for heads in layer.heads:
-                shared = {name: w for name, w in heads.weights.items() if self.parameters[name].scope == "group"}
+                shared = self._shared(heads)
                 yield (layer.label, heads.label), "group", (model, layer.weights, shared)
                 yield (layer.label, heads.label), "head", (model, layer.weights, heads.weights)
             if self.preset["experts"]:

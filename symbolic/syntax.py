@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
@@ -161,6 +161,24 @@ def children(expression: Expression) -> tuple[Expression, ...]:
             return (operand,)
         case _:
             return ()
+
+
+def with_children(expression: Expression, parts: Sequence[Expression]) -> Expression:
+    """An expression with other expressions directly inside it, in the order of `children`."""
+    match expression:
+        case Call():
+            return replace(expression, arguments=tuple(parts))
+        case Blocks(rows=rows):
+            rest = iter(parts)
+            return replace(expression, rows=tuple(tuple(next(rest) for _ in row) for row in rows))
+        case BinaryOp():
+            left, right = parts
+            return replace(expression, left=left, right=right)
+        case Negative() | Transposed():
+            (operand,) = parts
+            return replace(expression, operand=operand)
+        case _:
+            return expression
 
 
 def names(expression: Expression) -> tuple[Name, ...]:

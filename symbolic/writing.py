@@ -10,7 +10,7 @@ from dataclasses import replace
 from .architecture import has_scalar, parameters
 from .becoming import changed
 from .preset import Preset
-from .syntax import BinaryOp, Blocks, Call, Expression, Negative, Transposed, names, show
+from .syntax import Expression, children, names, show, with_children
 from .variant import TEXTS, Added, NewBlock, Variant
 
 Trees = Mapping[str, Expression]
@@ -132,16 +132,4 @@ def quoted(value: object) -> str:
 
 def replaced(tree: Expression, old: Expression, new: Expression) -> Expression:
     """An expression with every part that is `old` replaced."""
-    if tree == old:
-        return new
-    match tree:
-        case Call(arguments=parts):
-            return replace(tree, arguments=tuple(replaced(part, old, new) for part in parts))
-        case Blocks(rows=rows):
-            return replace(tree, rows=tuple(tuple(replaced(part, old, new) for part in row) for row in rows))
-        case BinaryOp(left=left, right=right):
-            return replace(tree, left=replaced(left, old, new), right=replaced(right, old, new))
-        case Negative(operand=operand) | Transposed(operand=operand):
-            return replace(tree, operand=replaced(operand, old, new))
-        case _:
-            return tree
+    return new if tree == old else with_children(tree, [replaced(part, old, new) for part in children(tree)])

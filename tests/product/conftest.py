@@ -1,15 +1,14 @@
 """Runs of the command line: in this process, with a time limit, or in one of its own."""
 
-import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import pytest
+from limits import time_limit
 
 from growproof.reports.cli import main
 
@@ -43,24 +42,6 @@ class Ran:
     status: int
     out: str
     err: str
-
-
-class TooSlow(BaseException):
-    """Not an Exception: nothing on the way may take it for an error of its own."""
-
-
-@contextmanager
-def time_limit(seconds: float) -> Iterator[None]:
-    def stop(*_: object) -> None:
-        raise TooSlow(f"more than {seconds} s")
-
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
 
 
 @pytest.fixture

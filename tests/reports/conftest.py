@@ -1,6 +1,10 @@
 """The page that the tests look at: one of everything that a page can show."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
+from chromium import launched
 
 from growproof.reports.view import (
     Cell,
@@ -22,6 +26,12 @@ from growproof.reports.view import (
 
 W1, B1, W2 = "W_{l1}", "b_{l1}", "W_{l2}"
 M1, MB, M2 = "M_{W_{l1}}", "M_{b_{l1}}", "M_{W_{l2}}"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with launched() as chromium:
+        yield chromium
 
 
 def row(*cells: str) -> str:

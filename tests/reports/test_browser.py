@@ -1,12 +1,12 @@
 """The page as Chromium shows it: no requests, no complaints, nothing over the edge, brackets that stretch."""
 
-import os
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
+from chromium import watched
 
 from growproof.proofs.constraints import Constraints, constraints
 from growproof.proofs.liveness import liveness
@@ -19,11 +19,6 @@ from growproof.symbolic.variant import load
 
 pytestmark = pytest.mark.extras
 
-CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = [
-    "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-]  # fmt: skip
 LOOKS = list(product((390, 1400), ("light", "dark")))
 
 
@@ -32,18 +27,6 @@ def address(page: Page, tmp_path_factory: pytest.TempPathFactory) -> str:
     file = tmp_path_factory.mktemp("page") / "report.html"
     file.write_text(render(page), encoding="utf-8")
     return file.as_uri()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        flags = FLAGS + (["--no-sandbox"] if os.geteuid() == 0 else [])
-        path = CHROMIUM if CHROMIUM.exists() else None
-        chromium = playwright.chromium.launch(executable_path=path, args=flags)
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture
@@ -57,18 +40,14 @@ def tab(browser: Any, address: str) -> Iterator[Any]:
 @pytest.mark.parametrize(("width", "scheme"), LOOKS)
 def test_quiet_and_within_the_window(browser: Any, address: str, width: int, scheme: str) -> None:
     opened = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
-    requests: list[str] = []
-    complaints: list[str] = []
-    opened.on("request", lambda request: requests.append(request.url))
-    opened.on("console", lambda message: complaints.append(message.text))
-    opened.on("pageerror", lambda error: complaints.append(str(error)))
+    seen = watched(opened)
     opened.goto(address)
     opened.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
     wide = opened.evaluate("document.documentElement.scrollWidth")
     fonts = opened.evaluate("document.fonts.ready.then(set => [...set].map(font => font.status))")
     opened.close()
-    assert [url for url in requests if not url.startswith("data:")] == [address]
-    assert complaints == []
+    assert seen.addresses == [address]
+    assert seen.complaints == []
     assert wide <= width
     assert fonts == ["loaded"]
 
@@ -218,10 +197,8 @@ def explorer(browser: Any, study_file: Path) -> Iterator[Any]:
     """The page of one study, with no network, and with everything that it asks for written down."""
     context = browser.new_context(offline=True)
     opened = context.new_page()
-    opened.asked, opened.complaints = [], []
-    opened.on("request", lambda request: opened.asked.append(request.url))
-    opened.on("console", lambda message: opened.complaints.append(message.text))
-    opened.on("pageerror", lambda error: opened.complaints.append(str(error)))
+    seen = watched(opened)
+    opened.asked, opened.complaints = seen.requests, seen.complaints
     opened.goto(study_file.as_uri())
     yield opened
     context.close()

@@ -4,13 +4,13 @@ And the notebooks as Jupyter runs them.
 """
 
 import json
-import os
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
+from chromium import Watched, watched
 
 from growproof.reports.course import lesson
 from growproof.reports.course.notebook import notebook
@@ -19,8 +19,6 @@ from growproof.reports.course.taught import Taught, taught
 
 pytestmark = pytest.mark.extras
 
-CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 SHOWN = ("blocks", "mlp", "attention", "training", "workshop")
 
 
@@ -40,40 +38,24 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return into
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        flags = FLAGS + (["--no-sandbox"] if os.geteuid() == 0 else [])
-        path = CHROMIUM if CHROMIUM.exists() else None
-        chromium = playwright.chromium.launch(executable_path=path, args=flags)
-        yield chromium
-        chromium.close()
-
-
 @pytest.fixture
 def opened(browser: Any, folder: Path) -> Iterator[Any]:
     """Opens a lesson; at the end there was no complaint and no request but for the file."""
-    pages: list[tuple[Any, str, list[str], list[str]]] = []
+    pages: list[tuple[Any, str, Watched]] = []
 
     def opened(name: str, width: int = 1200, scheme: str = "light") -> Any:
         page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
-        requests: list[str] = []
-        complaints: list[str] = []
-        page.on("request", lambda request: requests.append(request.url))
-        page.on("console", lambda message: complaints.append(message.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
+        seen = watched(page)
         address = (folder / f"{name}.html").as_uri()
         page.goto(address)
-        pages.append((page, address, requests, complaints))
+        pages.append((page, address, seen))
         return page
 
     yield opened
-    for page, address, requests, complaints in pages:
+    for page, address, seen in pages:
         page.close()
-        assert complaints == []
-        assert [url for url in requests if not url.startswith("data:")] == [address]
+        assert seen.complaints == []
+        assert seen.addresses == [address]
 
 
 def box(page: Any, name: str) -> Any:

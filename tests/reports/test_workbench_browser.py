@@ -1,22 +1,19 @@
 """The workbench in Chromium: what a student sees, with the keyboard, and that nothing leaves the machine."""
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import pytest
+from chromium import watched
 
 from growproof.symbolic.variant import load
 
 pytestmark = pytest.mark.extras
 
-CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-sync"]
 LOOKS = list(product((320, 380, 1200), ("light", "dark")))
 TRUE = load("attention-expansion").text
 FALSE = 'name = "Louder"\n[rewrite]\nW_V = "2*W_V"\n'
@@ -33,28 +30,13 @@ def address() -> Iterator[str]:
         server.terminate()
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        flags = FLAGS + (["--no-sandbox"] if os.geteuid() == 0 else [])
-        path = CHROMIUM if CHROMIUM.exists() else None
-        chromium = playwright.chromium.launch(executable_path=path, args=flags)
-        yield chromium
-        chromium.close()
-
-
 class Bench:
     """A workbench in a tab, with what the browser complained of and asked for."""
 
     def __init__(self, browser: Any, address: str, **options: Any) -> None:
-        self.complaints: list[str] = []
-        self.requests: list[str] = []
         self.tab = browser.new_page(**options)
-        self.tab.on("console", lambda message: self.complaints.append(message.text))
-        self.tab.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.tab.on("request", lambda request: self.requests.append(request.url))
+        seen = watched(self.tab)
+        self.complaints, self.requests = seen.complaints, seen.requests
         self.tab.goto(address)
         self.wait()
 

@@ -1,13 +1,11 @@
 """Whatever a file holds, it is a variant or is refused by a VariantError with one printable line, and soon."""
 
 import json
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from limits import TooSlow, time_limit
 
 from growproof.proofs.check import check
 from growproof.symbolic.architecture import PRESETS, paper_model
@@ -20,24 +18,6 @@ SECONDS = 10  # for reading and expanding; alone on a machine even the worst tak
 MODELS = {name: paper_model(PRESETS[name]) for name in ("paper", "llama", "mixtral")}
 TEXTS = [load(name).text for name in catalogue()]
 CHECKED = 60  # seconds
-
-
-class TooSlow(BaseException):
-    """Not an Exception: nothing on the way may take it for an error of its own."""
-
-
-@contextmanager
-def time_limit(seconds: float) -> Iterator[None]:
-    def stop(*_: object) -> None:
-        raise TooSlow(f"more than {seconds} s")
-
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
 
 
 def refusal(text: str, architecture: str = "paper") -> VariantError | None:
