@@ -171,7 +171,7 @@ def test_a_graph_wider_than_a_phone_scrolls_with_the_keyboard(browser: Any, addr
     box = opened.locator(".scroll:has(> .uses)")
     box.focus()
     opened.keyboard.press("ArrowRight")
-    opened.wait_for_function("document.querySelector('.scroll:has(> .uses)').scrollLeft > 0")
+    opened.wait_for_function("() => document.querySelector('.scroll:has(> .uses)').scrollLeft > 0")
     opened.close()
 
 
