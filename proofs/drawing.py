@@ -339,7 +339,7 @@ def null_space(rows: Array) -> Array:
         scale, directions = np.linalg.svd(rows)[1:]
         return np.asarray(directions[(scale > CLOSE * scale.max(initial=1)).sum() :].T)
     exactly = DomainMatrix.from_list(rows.astype(int).tolist(), ZZ) if rows.size else DomainMatrix.zeros(rows.shape, ZZ)
-    found = exactly.to_field().to_sparse().nullspace(divide_last=True).clear_denoms_rowwise(convert=True)[1]
+    found = exactly.to_sparse().to_field().nullspace(divide_last=True).clear_denoms_rowwise(convert=True)[1]
     return np.array(found.to_list(), dtype=float).reshape(-1, rows.shape[1]).T
 
 

@@ -69,8 +69,9 @@ STRATEGIES: tuple[tuple[str, ...], ...] = (
     ("lemma", "induction over layers", "factor"),  # put proved pieces together
     (*CLEAN, *BLOCKS, *SCALARS, *COPIES),  # compute with blocks
     (*CLEAN, *BLOCKS, *SCALARS, *COPIES, *CONSTANTS, *NORMS),  # and open the norms
-    (*CLEAN, *BLOCKS, *SCALARS, *COPIES, *EXPAND, *ORDER),  # or write everything out but the norms
-    (*CLEAN, *BLOCKS, *SCALARS, *COPIES, *EXPAND, *NORMS, *ORDER),  # and write everything out
+    (*CLEAN, *BLOCKS, *SCALARS, *COPIES, *EXPAND),  # or write everything out but the norms
+    (*CLEAN, *BLOCKS, *SCALARS, *COPIES, *EXPAND, *ORDER),  # and put sums in order
+    (*CLEAN, *BLOCKS, *SCALARS, *COPIES, *EXPAND, *NORMS, *ORDER),  # and open the norms
 )
 
 FIRST_ORDER = tuple(("first order", *strategy) for strategy in STRATEGIES[1:])  # for goals that hold to first order
@@ -91,53 +92,64 @@ class Derivation:
 ASSEMBLE = STRATEGIES[:1]
 
 
+@lru_cache(maxsize=1024)
 def prove(
     context: Context,
     left: Expr,
     right: Expr,
-    strategies: Sequence[Sequence[str]] = STRATEGIES,
+    strategies: tuple[tuple[str, ...], ...] = STRATEGIES,
     most: int = WEIGHT_LIMIT,
 ) -> Derivation:
-    """Derive left = right with the first strategy that makes the sides meet; terms heavier than `most` are given up."""
-    failed: Derivation | None = None
+    """Derive left = right with the first strategy that makes the sides meet; terms heavier than `most` are given up.
+
+    A strategy goes on from where the longest one that it begins with came to an end.
+    """
+    tried: dict[tuple[str, ...], tuple[Chain, Chain]] = {(): ([(None, left)], [(None, right)])}
     for strategy in strategies:
-        failed = attempt(context, left, right, strategy, most)
-        if failed.theorem is not None:
-            return failed
-    assert failed is not None
-    return failed
+        begun = max((one for one in tried if strategy[: len(one)] == one), key=len)
+        lefts, rights = tried[begun]
+        lefts = chain(context, lefts, strategy, right, most)
+        rights = chain(context, rights, strategy, lefts[-1][1], most)
+        tried[strategy] = lefts, rights
+        found = joined(context, lefts, rights)
+        if found is not None:
+            return found
+    return Derivation(left, right, steps_of(lefts), steps_of(rights), None, (lefts[-1][1], rights[-1][1]))
 
 
-def attempt(context: Context, left: Expr, right: Expr, strategy: Sequence[str], most: int = WEIGHT_LIMIT) -> Derivation:
-    """Rewrite the left side until it is the right side or nothing applies; then the right side as well."""
-    left_chain = chain(context, left, strategy, right, most)
-    right_chain = chain(context, right, strategy, left_chain[-1][1], most)
-    reached = {term: i for i, (_, term) in reversed(list(enumerate(right_chain)))}
-    i = next((i for i, (_, term) in enumerate(left_chain) if term in reached), None)
-    if i is not None:
-        left_chain, right_chain = left_chain[: i + 1], right_chain[: reached[left_chain[i][1]] + 1]
-    left_steps, right_steps = (tuple(step for step, _ in links if step) for links in (left_chain, right_chain))
+def joined(context: Context, lefts: Chain, rights: Chain) -> Derivation | None:
+    """The derivation up to the first term of the left chain that the right one reaches; None where there is none."""
+    reached = {term: i for i, (_, term) in reversed(list(enumerate(rights)))}
+    i = next((i for i, (_, term) in enumerate(lefts) if term in reached), None)
     if i is None:
-        return Derivation(left, right, left_steps, right_steps, None, (left_chain[-1][1], right_chain[-1][1]))
+        return None
+    left, right = lefts[0][1], rights[0][1]
+    left_steps, right_steps = steps_of(lefts[: i + 1]), steps_of(rights[: reached[lefts[i][1]] + 1])
     theorem = meet(derive(context, left, left_steps), derive(context, right, right_steps))
     return Derivation(left, right, left_steps, right_steps, theorem)
 
 
+def steps_of(links: Chain) -> tuple[Step, ...]:
+    return tuple(step for step, _ in links if step)
+
+
 def normal_form(context: Context, term: Expr) -> Expr:
     """What computing with blocks makes of a term."""
-    return chain(context, term, STRATEGIES[1])[-1][1]
+    return chain(context, [(None, term)], STRATEGIES[1])[-1][1]
 
 
 Chain = list[tuple["Step | None", Expr]]
 
 
 def chain(
-    context: Context, term: Expr, strategy: Sequence[str], stop: Expr | None = None, most: int = WEIGHT_LIMIT
+    context: Context, begun: Chain, strategy: Sequence[str], stop: Expr | None = None, most: int = WEIGHT_LIMIT
 ) -> Chain:
-    """The terms that a strategy makes of a term, each with the step that led to it."""
-    links: Chain = [(None, term)]
+    """The terms that a strategy makes of the last one of a chain, each with the step that led to it."""
+    links, term = list(begun), begun[-1][1]
     moves = [(rule, argument) for rule in strategy for argument in arguments(context, rule)]
     known: Known = {}
+    if sum(map(len, always.values())) > MOST_KNOWN:
+        always.clear()
     while term != stop and len(links) <= STEP_LIMIT and weight(term) <= most:
         step = next((step for move in moves if (step := everywhere(context, term, *move, known))), None)
         if step is None:
@@ -242,8 +254,6 @@ def everywhere(context: Context, term: Expr, move: str, argument: tuple[int, ...
     rule, worth_it = NARROWED.get(move, (move, anything))
     length, applied = run_length(context, move, argument), RULES[rule]
     wanted = symbols_wanted(context, rule, argument)
-    if sum(map(len, always.values())) > MOST_KNOWN:
-        always.clear()
     known = (here if rule in CONTEXTUAL else always).setdefault((move, applied, argument), {})
 
     def fits(term: Expr) -> bool:
@@ -251,10 +261,11 @@ def everywhere(context: Context, term: Expr, move: str, argument: tuple[int, ...
         return not hopeless and worth_it(term) and applied(context, term, argument) is not None
 
     def places(term: Expr) -> tuple[Position, ...]:
-        if term not in known:
+        found = known.get(term)
+        if found is None:
             inside = tuple(below(term)) if rule in INWARD else ()
-            known[term] = inside or (((),) if fits(term) else tuple(below(term)))
-        return known[term]
+            found = known[term] = inside or (((),) if fits(term) else tuple(below(term)))
+        return found
 
     def below(term: Expr) -> Iterator[Position]:
         """Below a term: the first run that fits (products grow from the left), else inside its parts."""

@@ -125,7 +125,7 @@ class Member(MatrixSymbol):
 
     def __new__(cls, name: str | Str, rows: Expr, columns: Expr, path: Sequence[str | Str]) -> Member:
         names = Tuple(*(Str(str(family)) for family in path))
-        return MatrixExpr.__new__(cls, Str(str(name)), sympify(rows), sympify(columns), names)
+        return one(MatrixExpr.__new__(cls, Str(str(name)), sympify(rows), sympify(columns), names))
 
     @property
     def path(self) -> Path:
@@ -149,7 +149,7 @@ def selection(name: str, rows: Expr, columns: Expr, path: Path = ()) -> Selectio
 def matrix(name: str, rows: Expr, columns: Expr, path: Path = ()) -> MatrixSymbol:
     """A matrix of unknown entries (rows x columns); the model has one of it, or each member of some families."""
     sides = canonical(rows), canonical(columns)
-    return Member(name, *sides, path) if path else MatrixSymbol(name, *sides)
+    return Member(name, *sides, path) if path else one(MatrixSymbol(name, *sides))
 
 
 def path_of(symbol: Expr) -> Path:
@@ -159,7 +159,7 @@ def path_of(symbol: Expr) -> Path:
 
 def zero(rows: Expr, columns: Expr) -> ZeroMatrix:
     """The zero matrix (rows x columns)."""
-    return ZeroMatrix(canonical(rows), canonical(columns))
+    return one(ZeroMatrix(canonical(rows), canonical(columns)))
 
 
 @lru_cache(maxsize=4096)
@@ -170,13 +170,14 @@ def ones(rows: Expr, columns: Expr) -> OneMatrix:
 
 def eye(n: Expr) -> Identity:
     """The identity matrix (n x n)."""
-    return Identity(canonical(n))
+    return one(Identity(canonical(n)))
 
 
 def is_scalar(term: Expr) -> bool:
     return not term.is_Matrix
 
 
+@lru_cache(maxsize=65536)
 def product(*factors: Expr) -> Expr:
     """The product of scalars and matrices (a x b)(b x c)...: flattened, scalars in front.
 
@@ -201,6 +202,7 @@ def product(*factors: Expr) -> Expr:
     return one(MatMul(*scalars, *matrices, evaluate=False))
 
 
+@lru_cache(maxsize=65536)
 def total(*terms: MatrixExpr) -> MatrixExpr:
     """The sum of matrices of one shape, flattened.  Raises ShapeError."""
     flat = [part for term in terms for part in (term.args if isinstance(term, MatAdd) else (term,))]
@@ -283,7 +285,7 @@ class Act(_Node):
     """f applied to every entry: Act(A, f)_ij = f(A_ij)  (m x n -> m x n; equation 3 with f = relu)."""
 
     def __new__(cls, arg: MatrixExpr, name: str | Str) -> Act:
-        return MatrixExpr.__new__(cls, arg, Str(str(name)))
+        return one(MatrixExpr.__new__(cls, arg, Str(str(name))))
 
     @property
     def name(self) -> str:
@@ -305,7 +307,7 @@ class Softmax(_Node):
     def __new__(cls, arg: MatrixExpr, mask: str | Str = "none") -> Softmax:
         if str(mask) not in ("none", "causal", "top", "kept"):
             raise ValueError(f"found the mask {mask}, expected none, causal, top or kept")
-        return MatrixExpr.__new__(cls, arg, Str(str(mask)))
+        return one(MatrixExpr.__new__(cls, arg, Str(str(mask))))
 
     @property
     def mask(self) -> str:
@@ -328,7 +330,7 @@ class Rope(_Node):
             raise ShapeError("the frequencies are one row", shape_text(table), "1 x n")
         if str(layout) not in ("interleaved", "half"):
             raise ValueError(f"found the layout {layout}, expected interleaved or half")
-        return MatrixExpr.__new__(cls, arg, table, Str(str(layout)))
+        return one(MatrixExpr.__new__(cls, arg, table, Str(str(layout))))
 
     @property
     def table(self) -> MatrixExpr:
@@ -347,7 +349,7 @@ class Frequencies(MatrixExpr):
     """The row rho^0, rho^-2, rho^-4, ... of n/2 frequencies  (1 x n/2); rho = base^(1/k) for rotary positions."""
 
     def __new__(cls, rho: Expr, n: Expr) -> Frequencies:
-        return MatrixExpr.__new__(cls, sympify(rho), canonical(n))
+        return one(MatrixExpr.__new__(cls, sympify(rho), canonical(n)))
 
     @property
     def rho(self) -> Expr:
@@ -374,7 +376,7 @@ class Diag(_Node):
     def __new__(cls, arg: MatrixExpr) -> Diag:
         if arg.rows != 1:
             raise ShapeError("diag takes one row", shape_text(arg), "1 x n")
-        return MatrixExpr.__new__(cls, arg)
+        return one(MatrixExpr.__new__(cls, arg))
 
     @property
     def shape(self) -> tuple[Expr, Expr]:
@@ -394,7 +396,7 @@ class RowScale(_Node):
     def __new__(cls, arg: MatrixExpr, n: Expr, eps: Expr) -> RowScale:
         if not same_size(arg.rows, arg.cols):
             raise ShapeError("a row scaling takes a Gram matrix", shape_text(arg), "a square")
-        return MatrixExpr.__new__(cls, arg, sympify(n), sympify(eps))
+        return one(MatrixExpr.__new__(cls, arg, sympify(n), sympify(eps)))
 
     @property
     def n(self) -> Expr:
@@ -415,7 +417,7 @@ class Norm(_Node):
     def __new__(cls, arg: MatrixExpr, gain: MatrixExpr, eps: Expr) -> Norm:
         if gain.rows != 1 or not same_size(gain.cols, arg.cols):
             raise ShapeError("a norm's gain does not fit", shape_text(gain), f"1 x {arg.cols}")
-        return MatrixExpr.__new__(cls, arg, gain, sympify(eps))
+        return one(MatrixExpr.__new__(cls, arg, gain, sympify(eps)))
 
     @property
     def gain(self) -> MatrixExpr:
@@ -441,7 +443,7 @@ class Hadamard(_Node):
     def __new__(cls, left: MatrixExpr, right: MatrixExpr) -> Hadamard:
         if not (same_size(left.rows, right.rows) and same_size(left.cols, right.cols)):
             raise ShapeError("hadamard takes equal shapes", shape_text(right), shape_text(left))
-        return MatrixExpr.__new__(cls, left, right)
+        return one(MatrixExpr.__new__(cls, left, right))
 
     def _latex(self, printer) -> str:  # type: ignore[no-untyped-def]
         return rf"\left({printer._print(self.args[0])}\right) \circ \left({printer._print(self.args[1])}\right)"
@@ -453,7 +455,7 @@ class Kron(_Node):
     precedence = PRECEDENCE["Mul"]
 
     def __new__(cls, left: MatrixExpr, right: MatrixExpr) -> Kron:
-        return MatrixExpr.__new__(cls, left, right)
+        return one(MatrixExpr.__new__(cls, left, right))
 
     @property
     def shape(self) -> tuple[Expr, Expr]:
@@ -472,7 +474,7 @@ class HeadSum(_Node):
     """
 
     def __new__(cls, body: MatrixExpr, family: str | Str) -> HeadSum:
-        return MatrixExpr.__new__(cls, body, Str(str(family)))
+        return one(MatrixExpr.__new__(cls, body, Str(str(family))))
 
     precedence = PRECEDENCE["Add"]
 
@@ -504,7 +506,7 @@ class Stack(_Node):
         for found in (start, body, *inserted):
             if not (same_size(found.rows, stream.rows) and same_size(found.cols, stream.cols)):
                 raise ShapeError("a layer does not fit its stream", shape_text(found), shape_text(stream))
-        return MatrixExpr.__new__(cls, start, stream, body, Str(str(family)), Tuple(*inserted))
+        return one(MatrixExpr.__new__(cls, start, stream, body, Str(str(family)), Tuple(*inserted)))
 
     @property
     def stream(self) -> MatrixSymbol:
@@ -588,7 +590,7 @@ def rebuild(term: Expr, parts: Sequence[Expr]) -> Expr:
         return total(*parts)
     if isinstance(term, Transpose):
         return transposed(parts[0])
-    return one(type(term)(*parts, *term.args[len(parts) :]))
+    return type(term)(*parts, *term.args[len(parts) :])
 
 
 def subterms(term: Expr) -> Iterator[Expr]:

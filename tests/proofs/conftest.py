@@ -7,6 +7,7 @@ import pytest
 import second_reading
 from sympy import Rational
 
+from growproof.proofs import prover
 from growproof.proofs.check import Answer, check
 from growproof.proofs.counterexample import Counterexample
 from growproof.proofs.drawing import RANDOM, drawn_blocks, drawn_model
@@ -46,6 +47,15 @@ def agreement(answer: Answer, seed: int) -> bool:
 def _answer(texts: tuple[str, ...], architecture: str | Preset, seed: int) -> Answer:
     made = architecture if isinstance(architecture, Preset) else PRESETS[architecture]
     return check([loads(text, "variant.toml") for text in texts], made, seed)
+
+
+@pytest.fixture
+def fresh(monkeypatch):
+    """For a test that changes a rule: nothing is remembered that was proved with others, before and after."""
+    monkeypatch.setattr(prover, "always", {})
+    prover.prove.cache_clear()
+    yield monkeypatch
+    prover.prove.cache_clear()
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from growproof.proofs import campaign, kernel
+from growproof.proofs import campaign, kernel, prover
 from growproof.proofs.campaign import ATTACKS, Case, attacks, deck, drawn_case, from_file, judged, outcome, outcomes
 from growproof.proofs.check import check
 from growproof.proofs.counterexample import find_any
@@ -111,7 +111,7 @@ def test_a_norm_of_zeros_is_no_attack():
 
 
 @pytest.fixture
-def broken_rule(monkeypatch):
+def broken_rule(fresh):
     """A kernel that takes every new block for zero."""
     right = kernel.RULES["zeros"]
 
@@ -120,7 +120,7 @@ def broken_rule(monkeypatch):
             return zero(*term.shape)
         return right(context, term, argument)
 
-    monkeypatch.setitem(kernel.RULES, "zeros", wrong)
+    fresh.setitem(kernel.RULES, "zeros", wrong)
 
 
 def test_a_broken_rule_of_the_kernel_is_found_and_made_small(broken_rule):
@@ -135,10 +135,10 @@ def test_a_broken_rule_of_the_kernel_is_found_and_made_small(broken_rule):
     assert len(loads(text, "f.toml").rewrite) <= 3
 
 
-def test_with_the_rule_mended_the_small_case_is_refuted(monkeypatch, request):
-    request.getfixturevalue("broken_rule")
+def test_with_the_rule_mended_the_small_case_is_refuted(broken_rule, fresh):
     (text,) = campaign.smallest((FALSE,), lambda texts: judged(case(*texts), SEED).failure == "false proof")
-    monkeypatch.undo()
+    fresh.undo()
+    prover.prove.cache_clear()
     found = judged(case(text), SEED)
     assert (found.verdict, found.failure) == ("refuted", "")
 

@@ -14,7 +14,7 @@ from sympy import S
 from growproof.numeric import architecture
 from growproof.numeric.forward import transformer
 from growproof.numeric.model import from_nested
-from growproof.proofs import kernel, prover, rules
+from growproof.proofs import kernel, rules
 from growproof.proofs import liveness as module
 from growproof.proofs.check import Claim, claim_about, claim_of, derived
 from growproof.proofs.choices import given
@@ -233,13 +233,6 @@ def test_the_statement_of_a_proof_speaks_of_the_perturbed_block():
 
 
 # ---------------------------------------------------------------- relu'(0) = 0, and other conventions
-
-
-@pytest.fixture
-def fresh(monkeypatch):
-    """Nothing that was remembered under other rules, before and after."""
-    monkeypatch.setattr(prover, "always", {})
-    return monkeypatch
 
 
 UNITS = zeros("M_W_l1", "M_b_l1")
