@@ -52,7 +52,7 @@ def readout(X: Array, model: Table, a: Architecture) -> Array:
         X = norm(X, "out", model, model, a)
     if a.logit_scale:
         X = X * number(model, "logit_scale", X.shape[1] ** -0.5)
-    return np.asarray(X @ model["W_out"])
+    return np.asanyarray(X @ model["W_out"])
 
 
 def transformer_layer(X: Array, layer: Table, model: Table, a: Architecture) -> Array:
@@ -108,7 +108,7 @@ def router(scores: Array, top_k: int, a: Architecture) -> Array:
     kept = np.zeros(weights.shape, bool)
     np.put_along_axis(kept, order[:, :top_k], True, axis=1)
     weights = np.where(kept, weights, 0)
-    return np.asarray(weights / weights.sum(axis=1, keepdims=True)) if a.router == "renormalised" else weights
+    return np.asanyarray(weights / weights.sum(axis=1, keepdims=True)) if a.router == "renormalised" else weights
 
 
 # ---------------------------------------------------------------- equation 4
@@ -171,14 +171,14 @@ def rotary(Y: Array, model: Table, a: Architecture) -> Array:
 def frequencies(r: int, model: Table, a: Architecture) -> Array:
     """theta_j = base^(-2 j / r), or the table's  (1 x r/2)."""
     if a.rope_frequencies == "table":
-        return np.asarray(model["rope_freqs"])
-    return np.asarray(number(model, "rope_base", 10000.0) ** (-np.arange(0, r, 2)[None, :] / r))
+        return np.asanyarray(model["rope_freqs"])
+    return np.asanyarray(number(model, "rope_base", 10000.0) ** (-np.arange(0, r, 2)[None, :] / r))
 
 
 def softmax(scores: Array) -> Array:
     """Softmax along rows, shifted by each row's maximum so that no exponential overflows."""
     powers = np.exp(scores - scores.real.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+    return np.asanyarray(powers / powers.sum(axis=1, keepdims=True))
 
 
 SUBLAYERS = {"MHA": mha, "MLP": mlp}
@@ -203,7 +203,7 @@ def rms(X: Array, name: str, eps: Any) -> Array:
     if not square.all():
         row = int(np.flatnonzero(square == 0)[0])
         raise ValueError(f"{name}: found row [{row}] before the norm zero with eps = 0, expected no 0/0")
-    return np.asarray(X / np.sqrt(square))
+    return np.asanyarray(X / np.sqrt(square))
 
 
 def gain(g: Array, a: Architecture) -> Array:
@@ -214,7 +214,7 @@ def gain(g: Array, a: Architecture) -> Array:
 def affine(X: Array, owner: Table, name: str) -> Array:
     """X W + 1 b, without the bias where there is none."""
     product = X @ owner[f"W_{name}"]
-    return np.asarray(product + owner[f"b_{name}"] if f"b_{name}" in owner else product)
+    return np.asanyarray(product + owner[f"b_{name}"] if f"b_{name}" in owner else product)
 
 
 def total(matrices: Iterable[Array]) -> Array:

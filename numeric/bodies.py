@@ -80,7 +80,7 @@ def value(body: Body, given: Mapping[str, Array], act: Activation) -> Array:
         case ("name", name):
             return given[name]
         case ("number", number):
-            return np.asarray(float(number), dtype)
+            return np.asanyarray(float(number), dtype)
         case ("zeros", m, n):
             return np.zeros((m, n), dtype)
         case ("ones", m, n):
@@ -107,21 +107,21 @@ def add(a: Array, b: Array) -> Array:
     """The sum of two of one shape; or of a row and a matrix of one width, which numpy alone does not ask for."""
     row = a.ndim == b.ndim == 2 and a.shape[1] == b.shape[1] and 1 in (len(a), len(b))
     _fit(row or a.shape == b.shape, "in a sum, expected equal ones, or a row and a matrix of its width", a, b)
-    return np.asarray(a + b)
+    return np.asanyarray(a + b)
 
 
 def times(a: Array, b: Array) -> Array:
     """The matrix product, or every entry of one multiplied by the other, a number."""
     if not (a.ndim and b.ndim):
-        return np.asarray(a * b)
+        return np.asanyarray(a * b)
     _fit(a.shape[1] == b.shape[0], "in a product, expected as many columns as rows after them", a, b)
-    return np.asarray(a @ b)
+    return np.asanyarray(a @ b)
 
 
 def hadamard(a: Array, b: Array) -> Array:
     """The product entry by entry, of two matrices of one shape."""
     _fit(a.shape == b.shape, "in a Hadamard product, expected equal ones", matrix(a), matrix(b))
-    return np.asarray(a * b)
+    return np.asanyarray(a * b)
 
 
 def kron(a: Array, b: Array) -> Array:
@@ -140,7 +140,7 @@ def grid(rows: list[list[Array]]) -> Array:
     widths = [{cell.shape[1] for cell in column} for column in zip(*rows, strict=True)]
     fits = all(len(sizes) == 1 for sizes in heights + widths)
     _fit(fits, "of blocks, expected one height in a row, one width in a column", *chain(*rows))
-    return np.asarray(np.block(rows))
+    return np.asanyarray(np.block(rows))
 
 
 def _fit(fits: bool, expected: str, *operands: Array) -> Array:

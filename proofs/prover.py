@@ -92,7 +92,7 @@ class Derivation:
 ASSEMBLE = STRATEGIES[:1]
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=256)
 def prove(
     context: Context,
     left: Expr,
@@ -218,7 +218,7 @@ def eliminates(terms: Sequence[MatrixExpr], k: int, needs: Mapping[Expr, set[Exp
     return block not in seen and block not in needs
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=16384)
 def weight(term: Expr) -> int:
     """How large a term is: the number of its matrices and operations."""
     return 1 + sum(weight(part) for part in children(term) if not is_scalar(part))
@@ -245,7 +245,7 @@ NARROWED: Mapping[str, tuple[str, Callable[[Expr], bool]]] = {
 Known = dict[tuple[str, Rule, tuple[int, ...]], dict[Expr, tuple[Position, ...]]]
 CONTEXTUAL = ("constraint", "lemma", "induction over layers")
 INWARD = ("factor",)  # what is within may become a lemma's left side, which the whole would then no longer hold
-MOST_KNOWN = 400_000
+MOST_KNOWN = 150_000
 always: Known = {}  # where the rules apply that depend on no context
 
 

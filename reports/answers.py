@@ -61,6 +61,7 @@ def answer_json(answer: Answer, remarks: Remarks, seconds: float) -> Json:
                 "sizes": dict(found.sizes),
                 "max_abs": found.agreement.max_abs,
                 "max_ulp": found.agreement.max_ulp,
+                "constraints_met": found.met,
             }
             for found in remarks.outcomes
         ],
@@ -262,7 +263,8 @@ def answer_text(answer: Answer, remarks: Remarks | None = None) -> Iterator[str]
     yield from (f"  assuming: {plain(line)}" for line in assumptions(answer))
     for outcome in found.outcomes:
         apart = outcome.agreement
-        yield f"  numpy {outcome.dtype}: outputs differ by {apart.max_abs:.2g} ({apart.max_ulp:.3g} ulp)"
+        ulps = f"{apart.max_ulp:.3g} ulp"
+        yield f"  numpy {outcome.dtype}: outputs differ by {apart.max_abs:.2g} ({ulps}){outcome.remark}"
     yield from (f"  factor {text(factor.factor)} {factor_text(factor)}" for factor in found.factors)
 
 

@@ -293,7 +293,7 @@ def evidence_row(row: Row) -> NumericRow:
 def outcome_row(found: Outcome) -> NumericRow:
     sizes = ", ".join(f"{name} = {value}" for name, value in found.sizes.items())
     apart = found.agreement
-    what = "as the variant says, end to end"
+    what = f"as the variant says, end to end{found.remark}"
     return NumericRow(
         found.dtype, sizes, what, apart.max_abs, apart.max_ulp, apart.bound, apart.ratio, False, apart.passed
     )

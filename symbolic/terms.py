@@ -65,7 +65,7 @@ def _equal_polynomials(left: Expr, right: Expr) -> bool:
     return expand(left - right) == 0
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=16384)
 def shape(term: MatrixExpr) -> tuple[Expr, Expr]:
     """(rows, columns) of a term, which sympy works out from all of its parts every time."""
     if not isinstance(term, BlockMatrix):
@@ -103,7 +103,7 @@ def same_shape(left: MatrixExpr, right: MatrixExpr) -> bool:
 # ---------------------------------------------------------------- one object for equal terms
 
 _TERMS: dict[Expr, Expr] = {}
-_MOST_TERMS = 300_000
+_MOST_TERMS = 100_000
 
 
 def one(term: Expr) -> Expr:
@@ -177,7 +177,7 @@ def is_scalar(term: Expr) -> bool:
     return not term.is_Matrix
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=16384)
 def product(*factors: Expr) -> Expr:
     """The product of scalars and matrices (a x b)(b x c)...: flattened, scalars in front.
 
@@ -202,7 +202,7 @@ def product(*factors: Expr) -> Expr:
     return one(MatMul(*scalars, *matrices, evaluate=False))
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=16384)
 def total(*terms: MatrixExpr) -> MatrixExpr:
     """The sum of matrices of one shape, flattened.  Raises ShapeError."""
     flat = [part for term in terms for part in (term.args if isinstance(term, MatAdd) else (term,))]
@@ -609,7 +609,7 @@ def substitute(term: Expr, mapping: dict[Expr, Expr]) -> Expr:
     return term if all(a is b for a, b in zip(parts, new, strict=True)) else rebuild(term, new)
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=16384)
 def atoms(term: Expr) -> frozenset[Expr]:
     """The matrix symbols of a term, those that a family binds and those of layer bodies included."""
     return frozenset([term]) if isinstance(term, MatrixSymbol) else frozenset().union(*map(atoms, term.args))
@@ -625,7 +625,7 @@ def free(term: Expr, family: str) -> bool:
     return any(free(part, family) for part in parts) if parts else family in path_of(term)
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=16384)
 def families(term: Expr) -> frozenset[str]:
     """The families that a sum over heads or a stack of layers in a term binds."""
     return frozenset(node.family for node in term.atoms(HeadSum, Stack))
@@ -646,7 +646,7 @@ LEAVES = (MatrixSymbol, ZeroMatrix, OneMatrix, Identity, Frequencies)
 COMPOUND = (BlockMatrix, MatMul, MatAdd, Transpose, *NODES)
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=16384)
 def well_formed(term: Expr) -> bool:
     """Whether the constructors make this very term of its parts, and its sizes and scalars are free of matrices."""
     if not isinstance(term, (*LEAVES, *COMPOUND)):

@@ -92,8 +92,8 @@ def test_what_is_proved_has_a_certificate_that_holds(name):
 @proved
 def test_what_is_proved_agrees_in_numpy(name):
     outcomes = experiment([claim.steps[0] for claim in answer(name).parts])
-    assert [outcome.dtype for outcome in outcomes][:2] == ["float64", "float32"]
-    assert all(outcome.agreement.passed for outcome in outcomes)
+    assert [outcome.dtype for outcome in outcomes] == ["float64", "float32", "float16", "bfloat16"]
+    assert all(outcome.agreement.passed and outcome.met for outcome in outcomes)
 
 
 @refuted
