@@ -22,7 +22,7 @@ from .drawing import RANDOM, Profile, drawn_blocks, drawn_model, fitting, satisf
 from .rules import simplified, split
 
 LARGEST_GROWTH = 16
-PROFILE = Profile({"s": 4, "h": 6, "p": 6, "k": 6, "v": 6, "o": 3}, 2, 2, 2)  # halves and thirds are whole
+PROFILE = Profile({"s": 4, "h": 6, "p": 6, "k": 6, "v": 6, "o": 3}, 2, 2, 2, 2)  # halves and thirds are whole
 
 
 @dataclass(frozen=True)

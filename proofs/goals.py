@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from ..symbolic.architecture import (
     PIECES,
@@ -115,7 +116,7 @@ def goals(claim: Growth) -> Iterator[Goal]:
     yield from _input_goals(old, new, XE, X, E)
     after = norms_after(new)
     for name, sublayer in SUBLAYERS.items():
-        yield from _norm_goals(name, new, old, XE, X, E)
+        yield from _norm_goals(name, claim, XE, X, E)
         right = product(sublayer(X, old.layer, old), *E)
         yield Goal(name, sublayer(XE, new.layer, new), right, (f"norm of {name}",))
         if name in after:
@@ -150,16 +151,29 @@ def _input_goals(
     yield Goal("input", left, right, parts=("embedding", "norm of the embedding"))
 
 
-def _norm_goals(
-    name: str, new: Transformer, old: Transformer, XE: MatrixExpr, X: MatrixSymbol, E: Sequence[MatrixExpr]
-) -> Iterator[Goal]:
+def _norm_goals(name: str, claim: Growth, XE: MatrixExpr, X: MatrixSymbol, E: Sequence[MatrixExpr]) -> Iterator[Goal]:
     """A goal for the norm that a sublayer reads, where the expansion changes it."""
+    old, new = claim.old, claim.new
     if old.preset["placement"] not in ("pre", "sandwich"):
         return
     own = norm_name(PIECES[name][0], old)
     left, right = norm(XE, own, new.layer.weights, new), norm(X, own, old.layer.weights, old)
     if left != right and left != XE:
-        yield Goal(f"norm of {name}", left, product(right, *E))
+        after = [left_by_a_norm(Context(claim.hypotheses, (), X), left, one) for one in E]
+        yield Goal(f"norm of {name}", left, product(right, *after))
+
+
+@lru_cache(maxsize=256)
+def left_by_a_norm(context: Context, normed: MatrixExpr, E: MatrixExpr) -> MatrixExpr:
+    """The stream map after a norm: 0 in place of each of its blocks of which the norm leaves nothing."""
+    (before,) = block_rows(E)[:1]
+    if sum(not isinstance(block, ZeroMatrix) for block in before) < 2:
+        return E
+    after = block_rows(normal_form(context, normed, STRATEGIES[2]))[0]
+    if len(after) != len(before):
+        return E
+    kept = zip(before, after, strict=True)
+    return blocks([[zero(*block.shape) if isinstance(left, ZeroMatrix) else block for block, left in kept]])
 
 
 def prove_growth(

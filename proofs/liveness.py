@@ -68,7 +68,7 @@ PROFILES = (  # a few new units, and many: what is free to move may differ
 )
 COMPLEX = float_arithmetic(np.complex128)
 t = rules.FIRST_ORDER
-MOST = 1000  # the weight of a term in these proofs
+MOST = 600  # the weight of a term in these proofs
 CLEARLY = 1e-9  # a slope that is zero is zero up to rounding errors, far below this
 
 

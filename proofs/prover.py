@@ -27,7 +27,7 @@ from ..symbolic.terms import (
 from .kernel import RULES, Context, Equation, Position, Rule, Step, Theorem, apply, derive, meet, oriented, summands
 from .rules import pair, split, terms_of
 
-STEP_LIMIT = 150
+STEP_LIMIT = 400
 WEIGHT_LIMIT = 6_000  # a larger term is given up
 
 CLEAN = (
@@ -133,9 +133,9 @@ def steps_of(links: Chain) -> tuple[Step, ...]:
     return tuple(step for step, _ in links if step)
 
 
-def normal_form(context: Context, term: Expr) -> Expr:
-    """What computing with blocks makes of a term."""
-    return chain(context, [(None, term)], STRATEGIES[1])[-1][1]
+def normal_form(context: Context, term: Expr, strategy: Sequence[str] = STRATEGIES[1]) -> Expr:
+    """What a strategy makes of a term; if none is given, computing with blocks."""
+    return chain(context, [(None, term)], strategy)[-1][1]
 
 
 Chain = list[tuple["Step | None", Expr]]

@@ -72,7 +72,7 @@ def test_the_json_is_by_architecture_and_expansion(run):
     assert broken["repair"]["verdict"] == "proved"
     whole = found["bert"][ATTENTION]
     assert (whole["verdict"], whole["counterexample"], whole["repair"]) == ("proved", None, None)
-    assert {one["dtype"] for one in whole["numeric"]} == {"float64", "float32"}
+    assert [one["dtype"] for one in whole["numeric"]] == ["float64", "float32", "float16", "bfloat16"]
     assert found["bert"][LAYER]["repair"] is None
 
 
