@@ -27,6 +27,7 @@ class Finding:
     """A sentence about the paper and the answers, or the measurement, that show it."""
 
     id: str
+    about: str  # the catalogue's name of the expansion in question
     title: Sentence
     text: Sentence
     answers: tuple[Answer, ...] = ()
@@ -59,6 +60,7 @@ def findings(seed: int = 0) -> Iterator[Finding]:
     table = edited(hidden, "Table 1 as printed", {"M_P": "0", **WRITERS, "M_g_MHA": "0", "M_g_MLP": "0"})
     yield Finding(
         "table-1",
+        "hidden-expansion",
         ("Table 1 is false as printed for the hidden dimension",),
         (
             "Its column of constraints leaves out the new columns of the input, which equation 37 has, and adds "
@@ -70,6 +72,7 @@ def findings(seed: int = 0) -> Iterator[Finding]:
     columns = edited(hidden, "Embedding extended with random columns", {"M_P": "0", **WRITERS})
     yield Finding(
         "random-embedding-columns",
+        "hidden-expansion",
         ("Random new columns of the embedding change the function",),
         ("The sentence after equation 32 extends an embedding table with random columns, against equation 37.",),
         (check([columns], paper, seed),),
@@ -77,6 +80,7 @@ def findings(seed: int = 0) -> Iterator[Finding]:
     both = check([edited(hidden, "Input and positions cancel", {"M_I + M_P": "0", **WRITERS})], paper, seed)
     yield Finding(
         "input-and-positions-cancel",
+        "hidden-expansion",
         (constraints_of(both)[0], " is enough for the input"),
         (
             "Neither block needs to be zero: an embedding may have random new columns if the positions take them "
@@ -90,6 +94,7 @@ def findings(seed: int = 0) -> Iterator[Finding]:
     repair = equation(scalar("eps_hat"), repaired.parts[0].steps[0].new.eps)
     yield Finding(
         "epsilon",
+        "hidden-expansion",
         ("An epsilon in the norm breaks theorem 3.5, and ", repair, " repairs it"),
         (
             "Equation 5 has no epsilon; implementations do. The wider norm divides the sum of squares by the new "
@@ -100,6 +105,7 @@ def findings(seed: int = 0) -> Iterator[Finding]:
     )
     yield Finding(
         "zero-row",
+        "hidden-expansion",
         ("Without an epsilon a zero row divides 0 by 0",),
         ("Theorem 3.5 and all others silently assume that no row that a norm sees is zero.",),
         measured=(zero_row(),),
@@ -108,6 +114,7 @@ def findings(seed: int = 0) -> Iterator[Finding]:
     weakest = check([edited(attention, "Attention expansion, zero product", {"M_W_Q*M_W_K'": "0"})], paper, seed)
     yield Finding(
         "minimal",
+        "attention-expansion",
         ("The theorems' zeros are irredundant, but neither the only ones nor the weakest condition",),
         (
             "Each constraint dropped alone gives a counterexample (see the sections above). In 3.4, ",

@@ -156,6 +156,7 @@ def finding_of(found: Finding) -> ShownFinding:
         marks=tuple(marks) or ("measured",),
         formulas=() if refuted is None else tuple(map(remaining_latex, residual_of(refuted))),
         counterexample=None if refuted is None or refuted.counterexample is None else shown(refuted.counterexample),
+        link=found.about,
     )
 
 

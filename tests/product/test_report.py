@@ -158,6 +158,19 @@ def test_the_page_is_whole_and_loads_nothing(both):
     assert len(page) < 10_000_000
 
 
+def lost(page: str) -> set[str]:
+    """Where links within a page lead that is not there."""
+    return {*re.findall(r"""\bhref="#([^"]+)""", page)} - {*re.findall(r"""\bid="([^"]+)""", page)}
+
+
+def test_every_link_leads_to_something_on_the_page(both):
+    page = both[0].page
+    assert lost(page) == set()
+    assert lost(page.replace('id="hidden-expansion"', "")) == {"hidden-expansion"}
+    for finding in page.split('<article class="finding"')[1:]:
+        assert re.search(r'href="#(hidden|attention)-expansion">The expansion in question', finding)
+
+
 def test_the_page_shows_every_expansion_with_its_definition(both):
     for name, number in ENDS.items():
         assert f'id="{name}"' in both[0].page
