@@ -59,9 +59,16 @@ BLOCKS = (
 )
 SCALARS = ("scalar out", "rescale the norm", "scalars", "like terms")
 COPIES = ("Kronecker product",)  # after numbers have left it: its factors are taken apart again
-CONSTANTS = ("distribute constants",)
+CONSTANTS = ("ones apart", "distribute constants")
 NORMS = ("definition of the norm",)
-EXPAND = ("transpose of a product", "transpose of a sum", "distribute", "heads of a sum", "shift of a softmax")
+EXPAND = (
+    "ones apart",
+    "transpose of a product",
+    "transpose of a sum",
+    "distribute",
+    "heads of a sum",
+    "shift of a softmax",
+)
 
 ORDER = ("order of a sum",)
 

@@ -444,6 +444,13 @@ def outer(term: MatrixExpr) -> tuple[list[MatrixExpr], list[MatrixExpr]] | None:
     return ([ones(term.rows, 1)], [ones(1, term.cols)]) if isinstance(term, OneMatrix) else None
 
 
+def ones_apart(term: Expr) -> Expr | None:
+    """1  =  1 1        a matrix of ones is a column of ones times a row of ones"""
+    if not isinstance(term, OneMatrix) or 1 in shape(term):
+        return None
+    return product(ones(term.rows, 1), ones(1, term.cols))
+
+
 def selected(term: Expr) -> Expr | None:
     """f(A S)  =  f(A) S,   A S o B S  =  (A o B) S,   f(S' A)  =  S' f(A)        for a selection S"""
     if not isinstance(term, (Act, Hadamard)):
@@ -554,6 +561,7 @@ ALGEBRA: Mapping[str, Rule] = {
     "Kronecker product": kron_product,
     "Kronecker factors": kron_factors,
     "selection": selected,
+    "ones apart": ones_apart,
     "sums of ones": sums_of_ones,
     "shift of a softmax": softmax_shift,
     "weights of the experts": routes,

@@ -461,6 +461,7 @@ PLAIN: Mapping[str, Sequence[MatrixExpr]] = {
         Act(product(Kron(ones(p, 1), eye(m)), A), "cos"),
         Act(product(Kron(transposed(J_wide), ones(p, 1)), A, B), "sigmoid"),
     ],
+    "ones apart": [ones(m, n), ones(n, n), ones(2 * n, m), ones(n_hat, p)],
     "sums of ones": [
         product(ones(m, n), ones(n, p)),
         product(ones(1, n), ones(n, 1)),
@@ -654,6 +655,17 @@ TRAPS: Mapping[str, Sequence[MatrixExpr]] = {
         Hadamard(product(A, J), zero(m, q)),
         Hadamard(product(A, J), ones(m, q)),
         Kron(product(A, J), product(A2, J)),
+    ],
+    "ones apart": [
+        ones(1, n),
+        ones(m, 1),
+        ones(1, 1),
+        eye(n),
+        zero(m, n),
+        A,
+        Act(A, "relu"),
+        product(2, ones(m, n)),
+        Kron(ones(p, 1), eye(n)),
     ],
     "sums of ones": [
         product(ones(m, 1), ones(1, n)),

@@ -1297,6 +1297,20 @@ def a_gain_is_moved_without_being_selected(context: Any, term: Any, argument: An
 set_to(SUMS, "weighs", lambda term: isinstance(term, (Softmax, Act)), "the values of a function sum to 1")
 set_to(SUMS, "weighs", lambda term: isinstance(term, Softmax), "what is kept of a softmax sums to 1")
 
+# ones apart
+
+
+@broken("ones apart")
+def the_ones_of_a_square_are_its_diagonal(context: Any, term: Any, argument: Any) -> Any:
+    square = isinstance(term, OneMatrix) and term.rows == term.cols
+    return eye(term.rows) if square else RIGHT["ones apart"](context, term, argument)
+
+
+@broken("ones apart")
+def zeros_come_apart_as_ones_do(context: Any, term: Any, argument: Any) -> Any:
+    return product(ones(term.rows, 1), ones(1, term.cols)) if isinstance(term, (OneMatrix, ZeroMatrix)) else None
+
+
 # softmax
 
 
