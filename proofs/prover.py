@@ -12,12 +12,23 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from ..symbolic.terms import (
+    Act,
+    Diag,
     Expr,
+    Grid,
+    Hadamard,
+    HeadSum,
+    Kron,
     MatAdd,
     MatMul,
     MatrixExpr,
     MatrixSymbol,
+    Norm,
+    OneMatrix,
+    Rope,
+    Softmax,
     Transpose,
+    ZeroMatrix,
     atoms,
     children,
     is_scalar,
@@ -249,6 +260,39 @@ NARROWED: Mapping[str, tuple[str, Callable[[Expr], bool]]] = {
 }
 """A move that uses a rule only where a test says that it is worth it."""
 
+NEEDS: Mapping[str, type[Expr]] = {
+    "block product": Grid,
+    "block sum": Grid,
+    "block transpose": Grid,
+    "nested blocks": Grid,
+    "scalar into blocks": Grid,
+    "elementwise on blocks": Act,
+    "idempotent function": Act,
+    "entrywise product of blocks": Hadamard,
+    "rotation of blocks": Rope,
+    "diagonal of blocks": Diag,
+    "definition of the norm": Norm,
+    "shift of a softmax": Softmax,
+    "heads of blocks": HeadSum,
+    "heads of a sum": HeadSum,
+    "common factor of heads": HeadSum,
+    "weights of the experts": HeadSum,
+    "Kronecker product": Kron,
+    "Kronecker factors": Kron,
+    "ones apart": OneMatrix,
+    "sum with zero": ZeroMatrix,
+    "transpose of a product": Transpose,
+    "transpose of a sum": Transpose,
+}
+"""The kind of term without which a rule applies nowhere: where there is none, nothing needs to be searched."""
+
+
+@lru_cache(maxsize=16384)
+def kinds(term: Expr) -> frozenset[type[Expr]]:
+    """The kinds of terms in a term, as far as rules reach into it."""
+    return frozenset({type(term), Expr}).union(*map(kinds, children(term)))
+
+
 Known = dict[tuple[str, Rule, tuple[int, ...]], dict[Expr, tuple[Position, ...]]]
 CONTEXTUAL = ("constraint", "lemma", "induction over layers")
 INWARD = ("factor",)  # what is within may become a lemma's left side, which the whole would then no longer hold
@@ -259,6 +303,9 @@ always: Known = {}  # where the rules apply that depend on no context
 def everywhere(context: Context, term: Expr, move: str, argument: tuple[int, ...], here: Known) -> Step | None:
     """The step that uses a rule at every place where it applies; None where it applies nowhere."""
     rule, worth_it = NARROWED.get(move, (move, anything))
+    needed = NEEDS.get(rule, Expr)
+    if needed not in kinds(term):
+        return None
     length, applied = run_length(context, move, argument), RULES[rule]
     wanted = symbols_wanted(context, rule, argument)
     known = (here if rule in CONTEXTUAL else always).setdefault((move, applied, argument), {})
@@ -283,7 +330,7 @@ def everywhere(context: Context, term: Expr, move: str, argument: tuple[int, ...
             yield ((first, first + length),)
         for i, part in enumerate(parts):
             outside = first is None or not first <= i < first + length
-            if outside and part.is_Matrix and (not wanted or wanted <= atoms(part)):
+            if outside and part.is_Matrix and needed in kinds(part) and (not wanted or wanted <= atoms(part)):
                 yield from ((i, *position) for position in places(part))
 
     def run_applies(term: Expr, run: Sequence[Expr]) -> bool:
