@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product as combinations
@@ -323,13 +323,32 @@ def linear(equation: Equation, name: str, values: Values, rng: np.random.Generat
     at_zero, once, twice = (gap(equation, name, factor * (now + 1), values) for factor in (0, 1, 2))
     if now.size > MOST_UNKNOWNS or np.abs(twice - 2 * once + at_zero).max() > CLOSE * (1 + np.abs(once).max()):
         return None
-    units = np.eye(now.size).reshape(-1, *now.shape)
-    slopes = np.array([gap(equation, name, unit, values) - at_zero for unit in units]).T
+    slopes, free = directions(equation, name, values, at_zero)
     start = np.linalg.lstsq(slopes, -at_zero)[0]
-    free = null_space(slopes)
     found = (start + free @ rng.choice([-1.0, 1.0, 2.0], size=free.shape[1])).reshape(now.shape)
     short = np.rint(FINEST * found) / FINEST
     return next((value for value in (short, found) if holds_at(equation, name, value, values)), None)
+
+
+def directions(equation: Equation, name: str, values: Values, at_zero: Array) -> tuple[Array, Array]:
+    """How the gap of an equation changes with each entry of a block, and the changes that leave it as it is.
+
+    The same for every head and layer with the same other matrices, it is found once for these.
+    """
+    units = np.eye(values.matrices[name].size).reshape(-1, *values.matrices[name].shape)
+    others = sorted({symbol.name for side in (equation.left, equation.right) for symbol in atoms(side)} - {name})
+    seen = tuple((other, values.matrices[other].tobytes()) for other in others if other in values.matrices)
+    key = (equation, name, units.shape, tuple(values.scalars.items()), seen)
+    if key not in _DIRECTIONS:
+        if len(_DIRECTIONS) > MOST_DIRECTIONS:
+            _DIRECTIONS.clear()
+        slopes = np.array([gap(equation, name, unit, values) - at_zero for unit in units]).T
+        _DIRECTIONS[key] = slopes, null_space(slopes)
+    return _DIRECTIONS[key]
+
+
+_DIRECTIONS: dict[Hashable, tuple[Array, Array]] = {}
+MOST_DIRECTIONS = 50
 
 
 def null_space(rows: Array) -> Array:
@@ -338,8 +357,13 @@ def null_space(rows: Array) -> Array:
     if not np.array_equal(rows, np.rint(rows)):
         scale, directions = np.linalg.svd(rows)[1:]
         return np.asarray(directions[(scale > CLOSE * scale.max(initial=1)).sum() :].T)
-    exactly = DomainMatrix.from_list(rows.astype(int).tolist(), ZZ) if rows.size else DomainMatrix.zeros(rows.shape, ZZ)
-    found = exactly.to_sparse().to_field().nullspace(divide_last=True).clear_denoms_rowwise(convert=True)[1]
+    entries = {i: {int(j): ZZ(int(row[j])) for j in row.nonzero()[0]} for i, row in enumerate(rows) if row.any()}
+    found = (
+        DomainMatrix(entries, rows.shape, ZZ)
+        .to_field()
+        .nullspace(divide_last=True)
+        .clear_denoms_rowwise(convert=True)[1]
+    )
     return np.array(found.to_list(), dtype=float).reshape(-1, rows.shape[1]).T
 
 
