@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from sympy.core.symbol import Str
 
@@ -114,14 +115,14 @@ class Named(MatrixExpr):
         return rf"{self.args[1]}\left({printer._print(self.args[0])}\right)"
 
 
-Names = list[tuple[Expr, Expr, str]]  # a sublayer as a term, its X, and its name in LaTeX
+Names = tuple[tuple[Expr, Expr, str], ...]  # a sublayer as a term, its X, and its name in LaTeX
 
 
 def sublayer_names(claim: Claim) -> Names:
     """Each sublayer of the old layer, of the grown one where it differs, and of new layers."""
     assert claim.steps
     old, new = claim.steps[0].old, claim.steps[-1].new
-    found: Names = []
+    found: list[tuple[Expr, Expr, str]] = []
     for name, sublayer in SUBLAYERS.items():
         shown = rf"\operatorname{{{name}}}"
         before = sublayer(stream(old), old.layer, old)
@@ -132,7 +133,7 @@ def sublayer_names(claim: Claim) -> Names:
         for layer in new.inserted:
             index = rf"\mathrm{{new}} {layer.label.removeprefix('layer')}"
             found.append((sublayer(stream(new), layer, new), stream(new), rf"{shown}_{{{index}}}"))
-    return found
+    return tuple(found)
 
 
 def abbreviated(chain: Chain, names: Names) -> Chain:
@@ -158,12 +159,11 @@ def rewritten(chain: Chain, shorten: Callable[[Expr], Expr]) -> Chain:
     return Chain(chain.goal, shorten(chain.left), shorten(chain.right), lines)
 
 
+@lru_cache(maxsize=4096)
 def by_name(term: Expr, names: Names) -> Expr:
     """The term with every instance of a sublayer replaced by its name."""
-    for pattern, X, name in names:
-        T = instance_of(pattern, term, X)
-        if T is not None and T.shape == X.shape and substitute(pattern, {X: T}) == term:
-            return Named(by_name(T, names), name)
+    for T, name in sublayers(term, names):
+        return Named(by_name(T, names), name)
     if isinstance(term, MatAdd):
         return by_name_in_sum(term, names)
     if isinstance(term, Stack):
@@ -189,8 +189,12 @@ def lengths(names: Names) -> list[int]:
 
 
 def is_sublayer(term: Expr, names: Names) -> bool:
-    for pattern, X, _ in names:
-        T = instance_of(pattern, term, X)
+    return any(True for _ in sublayers(term, names))
+
+
+def sublayers(term: Expr, names: Names) -> Iterator[tuple[MatrixExpr, str]]:
+    """What a term is a sublayer of, and the name of that sublayer."""
+    for pattern, X, name in names:
+        T = instance_of(pattern, term, X) if type(pattern) is type(term) else None
         if T is not None and T.shape == X.shape and substitute(pattern, {X: T}) == term:
-            return True
-    return False
+            yield T, name
