@@ -17,7 +17,7 @@ from ..symbolic.evaluate import Arithmetic, Array, Values, evaluate, whole
 from ..symbolic.terms import Expr, MatrixSymbol, Path, atoms, free, path_of, zero
 from . import solver
 from .check import Claim
-from .drawing import BOARD, fitting, grown_sizes
+from .drawing import BOARD, Profile, fitting, grown_sizes
 from .goals import Goal, goals
 from .kernel import Equation
 
@@ -104,7 +104,7 @@ class Small:
 def small(claim: Claim, sizes: Mapping[str, int] = SMALL, heads: int = HEADS, more: int = 1) -> Small:
     """A claim about one variant at small old sizes; the grown ones are a little larger, by `more` or by a ratio."""
     fitted = fitting(sizes, claim.steps[0].old.preset)
-    return Small(claim, {**fitted, **grown_sizes(claim.steps[0], fitted, RATIO, more)}, heads)
+    return Small(claim, {**fitted, **grown_sizes(claim.steps[0], fitted, Profile({}, 1, 1, RATIO, more))}, heads)
 
 
 # ---------------------------------------------------------------- what z3 says about the constraints

@@ -86,7 +86,7 @@ def drawn(steps: Sequence[Expansion], profile: Profile, rng: np.random.Generator
     def entries(rows: int, columns: int) -> Array:
         return rng.choice([-2.0, -1.0, 1.0, 1.0, 2.0], size=(rows, columns))
 
-    old = drawn_model(steps[0].old.preset, profile, entries)
+    old = drawn_model(steps[0].old.preset, profile, entries, profile.scalars)
     current, new = old, []
     for step in steps:
         blocks = drawn_blocks(step, current, profile, entries, rng)

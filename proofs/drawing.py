@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import product as combinations
 
@@ -45,25 +45,38 @@ CLOSE = 1e-9  # relative: how well floating-point numbers meet a constraint
 # ---------------------------------------------------------------- sizes
 
 
+SMALL_EPS = 2.0**-10  # for random models
+BOARD: Mapping[str, Expr] = {"top_k": S.One, "eps": S.One, "eps_qk": S.One, "scale": S.Half, "rope_base": Integer(16)}
+RANDOM: Mapping[str, Expr] = {**BOARD, "top_k": Integer(2), "eps": Rational(SMALL_EPS), "eps_qk": Rational(SMALL_EPS)}
+UNLIKE: Mapping[str, Expr] = {**BOARD, "top_k": Integer(2), "eps": Integer(2), "eps_qk": Integer(3)}
+
+
 @dataclass(frozen=True)
 class Profile:
-    """The old sizes, the numbers of heads and layers; sizes under a root grow `ratio` times, others by `more`."""
+    """The old sizes, the numbers of heads and layers; sizes under a root grow `ratio` times, others by `more`.
+
+    From one size to the next, both are larger by `uneven`.
+    """
 
     sizes: Mapping[str, int]
     heads: int
     layers: int
     ratio: int
     more: int = 1
+    uneven: int = 0
+    scalars: Mapping[str, Expr] = field(default_factory=lambda: BOARD)
 
 
 GENERIC = Profile({"s": 3, "h": 3, "p": 2, "k": 2, "v": 2, "o": 2}, 2, 2, 2)
+UNEVEN = Profile({"s": 2, "h": 3, "p": 2, "k": 4, "v": 1, "o": 2}, 1, 2, 2, 1, 1, UNLIKE)
 
 
 def profiles(steps: Sequence[Expansion]) -> Iterator[Profile]:
     """Sizes from the smallest up; s = 1 hides attention, h = 1 the norm, N = 1 what the last layer writes.
 
     A ratio of 4 keeps the roots rational; others come later, for what holds at one ratio only, and more than one new
-    coordinate, for what holds of one alone.  Last, more coordinates than the stream has: so many products can vanish.
+    coordinate, for what holds of one alone.  Last, more coordinates than the stream has: so many products can vanish;
+    and sizes and scalars no two of which are equal, or grow alike.
     """
     grows = any(step.above or step.variant.grows for step in steps)
     for ratio in (4, 2, 9) if grows else (4,):
@@ -72,21 +85,25 @@ def profiles(steps: Sequence[Expansion]) -> Iterator[Profile]:
     yield Profile({"s": 2, "h": 2, "p": 1, "k": 1, "v": 1, "o": 1}, 1, 2, 4, 2)
     yield GENERIC
     yield Profile({"s": 2, "h": 2, "p": 5, "k": 5, "v": 5, "o": 1}, 1, 2, 2)
+    yield UNEVEN
 
 
-def grown_sizes(step: Expansion, known: Mapping[str, int], ratio: int, more: int = 1) -> dict[str, int]:
-    """Values for the size symbols that a variant introduces: times `ratio` under a root, else so many more.
+def grown_sizes(step: Expansion, known: Mapping[str, int], profile: Profile) -> dict[str, int]:
+    """Values for the size symbols that a variant introduces: times the ratio under a root, else so many more.
 
     Raises SizeError where an old size is not whole.
     """
     found: dict[str, int] = {}
-    for symbol, base in step.above.items():
-        old = whole(base, Values({**known, **found}))
-        found[symbol.name] = old * ratio if base in rooted(step) else old + more
+    for i, (symbol, base) in enumerate(step.above.items()):
+        old, uneven = whole(base, Values({**known, **found})), i * profile.uneven
+        found[symbol.name] = old * (profile.ratio + uneven) if base in rooted(step) else old + profile.more + uneven
     if "experts" in step.variant.becomes:
-        found[str(step.new.sizes["n_experts"])] = int(step.variant.becomes["top_k"]) + more
-    others = size_names(step) - set(found) - set(known)
-    few, many = (found | dict.fromkeys(others, n) for n in (more, more + 1))
+        found[str(step.new.sizes["n_experts"])] = int(step.variant.becomes["top_k"]) + profile.more
+    others = sorted(size_names(step) - set(found) - set(known))
+    few, many = (
+        found | {name: more + i * profile.uneven for i, name in enumerate(others)}
+        for more in (profile.more, profile.more + 1)
+    )
     return few if grows(step, {**known, **few}) else many
 
 
@@ -111,9 +128,6 @@ def rooted(step: Expansion) -> tuple[Expr, ...]:
 
 
 Draw = Callable[[int, int], Array]
-SMALL_EPS = 2.0**-10  # for random models
-BOARD: Mapping[str, Expr] = {"top_k": S.One, "eps": S.One, "eps_qk": S.One, "scale": S.Half, "rope_base": Integer(16)}
-RANDOM: Mapping[str, Expr] = {**BOARD, "top_k": Integer(2), "eps": Rational(SMALL_EPS), "eps_qk": Rational(SMALL_EPS)}
 
 
 def fitting(sizes: Mapping[str, int], preset: Preset) -> dict[str, int]:
@@ -175,7 +189,7 @@ def unconstrained_blocks(
 ) -> Nested:
     """New blocks for one step, nested like the model.  Raises SizeError where a size is not whole."""
     known = dict(level_values(*first_members(model, levels(step.old.preset))).scalars)
-    sizes = known | grown_sizes(step, known, profile.ratio, profile.more)
+    sizes = known | grown_sizes(step, known, profile)
     for size in (*step.new.sizes.values(), *whole_sizes([step])):
         whole(size, Values(sizes))
 

@@ -97,7 +97,9 @@ def trace(found: Counterexample) -> Trace:
             hat_labels.insert(new["added_layer"]["position"], "the new layer")
     model = with_scale(found.steps[0].old, hat)
     old_values = dict(recorded(model, model, rational(found.instance.old), labels))
-    new_values = dict(recorded(with_scale(becoming(found.steps), hat), model, hat, hat_labels))
+    own = {name: n for new in found.instance.new for name, n in new["sizes"].items()}  # that bodies may speak of
+    sized = {**hat, "scalars": own | hat["scalars"]}
+    new_values = dict(recorded(with_scale(becoming(found.steps), hat), model, sized, hat_labels))
     keys = in_order(old_values, new_values)
     E, streams = stream_map(found), stream_formulas(model.preset)
     pairs = ((key, old_values.get(key), new_values.get(key)) for key in keys)

@@ -10,6 +10,7 @@ import pytest
 from as_published import load
 
 from growproof.proofs.counterexample import Counterexample, differs, find, replay
+from growproof.proofs.trace import trace
 from growproof.symbolic.architecture import PRESETS, paper_model
 from growproof.symbolic.expand import Expansion, expand
 from growproof.symbolic.variant import loads
@@ -163,3 +164,66 @@ def ordered(nested: Any) -> Any:
     if isinstance(nested, dict):
         return {name: ordered(nested[name]) for name in sorted(nested)}
     return [ordered(part) for part in nested] if isinstance(nested, list) else nested
+
+
+# --- true where sizes are equal, or scalars are 1 ---
+
+GROWN_TOGETHER = """name = "f"
+[grows]
+v = "v_hat"
+p = "p_hat"
+[rewrite]
+W_V = "[W_V, 0]"
+W_O = "[p_hat/v_hat*W_O; 0]"
+W_l1 = "[W_l1, 0]"
+b_l1 = "[b_l1, 0]"
+W_l2 = "[W_l2; 0]"
+"""
+BOTH_RATIOS = """name = "f"
+[grows]
+k = "k_hat"
+h = "h_hat"
+[rewrite]
+I = "[I, 0]"
+P = "[P, 0]"
+g_MHA = "[sqrt(h/h_hat)*g_MHA, 0]"
+g_MLP = "[sqrt(h/h_hat)*g_MLP, 0]"
+W_Q = "[W_Q, 0; 0, 0]"
+W_K = "[sqrt(h_hat/h)*W_K, 0; 0, 0]"
+W_V = "[W_V; 0]"
+W_O = "[W_O, 0]"
+W_l1 = "[W_l1; 0]"
+W_l2 = "[W_l2, 0]"
+b_l2 = "[b_l2, 0]"
+W_out = "[W_out; 0]"
+"""
+OWN_SIZES = """name = "f"
+[new]
+A = "h, r"
+B = "r, h"
+C = "h, q"
+D = "q, h"
+[forward]
+MLP = "r/q*MLP + act(X*A)*B + act(X*C)*D"
+[constraints]
+A = "0"
+C = "0"
+"""
+COINCIDENCES = {
+    "sizes that grow by different amounts": (GROWN_TOGETHER, "paper"),
+    "sizes that grow by different factors": (BOTH_RATIOS, "paper"),
+    "sizes of its own": (OWN_SIZES, "paper"),
+    **{f"{a} is not {b}": (f'name = "f"\n[rewrite]\nW_l2 = "{a}/{b}*W_l2"\n', "t5") for a, b in ("pk", "pv", "kv")},
+    "epsilon is not its square": ('name = "f"\n[rewrite]\neps = "eps^2"\n', "llama"),
+    "nor that of queries and keys": ('name = "f"\n[rewrite]\neps_qk = "eps"\n', "qwen3"),
+    "two experts are weighed": ('name = "f"\n[rewrite]\nW_R = "2*W_R"\n', "mixtral"),
+}
+
+
+@pytest.mark.parametrize("name", COINCIDENCES)
+def test_no_equal_sizes_or_scalars_hide_a_difference(name, answer):
+    text, architecture = COINCIDENCES[name]
+    found = answer(text, architecture=architecture).counterexample
+    assert found is not None
+    assert found.replay.max_abs > 1e-3
+    assert trace(found).first_divergence is not None
