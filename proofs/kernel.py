@@ -302,8 +302,11 @@ def proved_for(context: Context, left: Expr) -> Expr | None:
 
 
 def stream_maps(start: Expr) -> list[tuple[MatrixExpr, ...]]:
-    """What the stream map of a start can be: nothing, or the last factor."""
-    return [(), (start.args[-1],)] if isinstance(start, MatMul) else [()]
+    """What the stream map of a start can be: nothing, the last factor, or that times the number in front."""
+    if not isinstance(start, MatMul):
+        return [()]
+    c, last = split(start)[0], start.args[-1]
+    return [(), (last,), *([(scaled(c, last),)] if c.is_nonzero and c != 1 else [])]
 
 
 def plain(rule: Callable[[Expr], Expr | None]) -> Rule:

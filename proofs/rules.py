@@ -111,15 +111,16 @@ def transpose_word(term: Expr) -> Expr:
 
 
 def ends_with(term: Expr, C: tuple[MatrixExpr, ...]) -> Expr | None:
-    """Y for a term Y C; None when the term does not end in C."""
+    """Y for a term Y C, with C a matrix or a multiple of one; None when the term does not end in it."""
     if not C:
         return term
     if isinstance(term, MatAdd):
         parts = [ends_with(part, C) for part in term.args]
         return None if None in parts else total(*parts)
-    if not isinstance(term, MatMul) or term.args[-1:] != C or is_scalar(term.args[-2]):
+    c, last = split(C[0])
+    if not isinstance(term, MatMul) or term.args[-1] != last or is_scalar(term.args[-2]):
         return None
-    return product(*term.args[:-1])
+    return scaled(1 / c, product(*term.args[:-1]))
 
 
 # ---------------------------------------------------------------- rules
@@ -322,13 +323,15 @@ def distribute(term: Expr) -> Expr | None:
 
 
 def factor(term: Expr) -> Expr | None:
-    """A C + B C  =  (A + B) C"""
+    """c A C + c B C  =  c (A + B) C"""
     if not isinstance(term, MatAdd) or not all(isinstance(part, MatMul) for part in term.args):
         return None
     last = term.args[0].args[-1]
     if any(part.args[-1] != last or is_scalar(part.args[-2]) for part in term.args):
         return None
-    return product(total(*(product(*part.args[:-1]) for part in term.args)), last)
+    (c, _), *others = map(split, term.args)
+    c = c if c.is_nonzero and all(scalar == c for scalar, _ in others) else S.One
+    return product(c, total(*(scaled(1 / c, product(*part.args[:-1])) for part in term.args)), last)
 
 
 def collect(term: Expr) -> Expr | None:

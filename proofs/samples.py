@@ -1143,6 +1143,19 @@ def with_map_and_nothing_else() -> Iterator[Sample]:
     yield Sample("induction over layers", stack(product(Y, C), elsewhere), (), given, trap=True)
 
 
+def raised(x: MatrixExpr) -> MatrixExpr:
+    return total(x, product(A, C))
+
+
+def with_a_multiple_of_a_map() -> Iterator[Sample]:
+    """The lemma is about X (2 C); what the layer adds is the half of it in X."""
+    given = Context(lemmas=(proved(raised(product(2, X, C))),), stream=X)
+    yield Sample("induction over layers", stack(product(2, Y, C), raised), (), given)
+    yield Sample("induction over layers", stack(product(2, L, T2, Y, C), raised), (), given)
+    for start in (product(3, Y, C), product(-2, Y, C), product(Y, C)):
+        yield Sample("induction over layers", stack(start, raised), (), given, trap=True)
+
+
 def with_a_map_of_blocks() -> Iterator[Sample]:
     square = prove(Context(stream=X), written(product(X, E)), product(X, U, E)).theorem
     assert square is not None
@@ -1159,5 +1172,6 @@ SAMPLES: tuple[Sample, ...] = (
     *without_map(),
     *with_map(),
     *with_map_and_nothing_else(),
+    *with_a_multiple_of_a_map(),
     *with_a_map_of_blocks(),
 )

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import pairwise
 
-from sympy import Add, Expr, MatrixSymbol, Mul, Pow, S, Symbol, Tuple, expand, sympify
+from sympy import Add, Expr, MatrixSymbol, Mul, Pow, S, Symbol, Tuple, default_sort_key, expand, sympify
 from sympy.core.symbol import Str
 from sympy.matrices.expressions import (
     BlockMatrix,
@@ -179,7 +179,7 @@ def is_scalar(term: Expr) -> bool:
 
 @lru_cache(maxsize=16384)
 def product(*factors: Expr) -> Expr:
-    """The product of scalars and matrices (a x b)(b x c)...: flattened, scalars in front.
+    """The product of scalars and matrices (a x b)(b x c)...: flattened, scalars in front and in order.
 
     Raises ShapeError where two neighbours do not fit.
 
@@ -191,7 +191,7 @@ def product(*factors: Expr) -> Expr:
     for factor in factors:
         for part in factor.args if isinstance(factor, MatMul) else (sympify(factor),):
             (scalars if is_scalar(part) else matrices).append(part)
-    scalars = [c for c in scalars if c != 1]
+    scalars = sorted((c for c in scalars if c != 1), key=default_sort_key)
     for left, right in pairwise(matrices):
         if not same_size(shape(left)[1], shape(right)[0]):
             raise ShapeError("the factors of a product do not fit", shape_text(right), wanted(right, 0, left.cols))

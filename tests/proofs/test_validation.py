@@ -1533,6 +1533,16 @@ def another_lemma_of_the_same_shape_is_used(context: Context, term: Any, argumen
 ENDS_WITH = kernel.ends_with
 
 
+@broken("induction over layers", "ends_with")
+def the_number_in_front_of_the_map_is_forgotten(term: Any, C: Any) -> Any:
+    return ENDS_WITH(term, tuple(split(part)[1] for part in C))
+
+
+@broken("induction over layers", "ends_with")
+def the_number_in_front_of_the_map_stays_in_the_start(term: Any, C: Any) -> Any:
+    return ENDS_WITH(term, C if isinstance(term, MatAdd) else tuple(split(part)[1] for part in C))
+
+
 @broken("induction over layers", "proved_for")
 def the_lemma_need_not_be_about_the_layer(context: Context, left: Any) -> Any:
     return context.lemmas[0].right
