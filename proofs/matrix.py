@@ -9,7 +9,7 @@ from typing import Literal
 
 from ..symbolic.architecture import Preset, paper_model
 from ..symbolic.errors import VariantError
-from ..symbolic.expand import Expansion, expand
+from ..symbolic.expand import expand
 from ..symbolic.variant import SIX as SIX
 from ..symbolic.variant import Variant
 from .check import Answer, check, with_solutions
@@ -17,7 +17,7 @@ from .counterexample import Counterexample, find
 from .experiment import Outcome, experiment
 from .features import breaking, in_words, seems_to_hold
 from .liveness import liveness
-from .repair import Repair, repair
+from .repair import Repair, leaves_alone, repair
 from .unknowns import unknowns
 
 Verdict = Literal["proved", "refuted", "undecided", "not-applicable"]
@@ -100,9 +100,9 @@ def judged(name: str, variant: Variant, preset: Preset, seed: int) -> Cell:
         (variant,), _ = with_solutions([variant], paper_model(preset))
         step = expand(paper_model(preset), variant)
     except VariantError as error:
-        return Cell(*where, "not-applicable", ", ".join(part for part in (error.message, error.found) if part))
+        return Cell(*where, "not-applicable", ": ".join(part for part in (error.message, error.found) if part))
     if leaves_alone(step):
-        return Cell(*where, "not-applicable", "the architecture has nothing that the expansion changes")
+        return Cell(*where, "not-applicable", "the expansion changes nothing")
     if unsolved := unknowns(variant):
         return Cell(*where, "undecided", f"no value of {', '.join(f'?{one}' for one in unsolved)} was found")
     answer = None
@@ -132,12 +132,6 @@ def refuted(
     dead = liveness(found.claim, seed=seed).dead if tied else ()
     outcomes = experiment(found.claim.steps, seed)
     return Cell(*where, "refuted", reason, words, counterexample, found, dead, outcomes)
-
-
-def leaves_alone(step: Expansion) -> bool:
-    """Whether an architecture has none of what a variant changes."""
-    old, new = step.old, step.new
-    return (old.weights, old.layer, old.scalars) == (new.weights, new.layer, new.scalars) and not new.inserted
 
 
 def remaining(answer: Answer) -> str:

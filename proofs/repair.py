@@ -2,7 +2,8 @@
 
 The edits are few and know nothing of any expansion: new blocks that become zero; a scalar of the architecture that
 follows a growing size, or stays as it was; a factor that is dropped, changed, or put on a parameter, on a gain as the
-architecture stores it.  The factors are those that the variant has, and powers of how much a size grows.
+architecture stores it.  The factors are those that the variant has, and powers of how much a size grows.  An edit that
+leaves nothing of the variant mends everything, and is none.
 
 On an architecture that breaks the variant, what breaks it comes back one feature after the other and is mended, so
 every search is short.
@@ -169,7 +170,7 @@ def levels(variant: Variant, preset: Preset, tries: Iterator[int], seed: int) ->
             if next(tries, None) is None:
                 return
             changed = expanded(base, edited(variant, edit))
-            if changed is not None:
+            if changed is not None and not (edit and leaves_alone(changed)):
                 for zeros in smallest_sets(free, partial(agree, changed, seed=seed)):
                     yield {**edit, **dict.fromkeys(zeros, ZERO)}
 
@@ -201,6 +202,11 @@ def expanded(base: Transformer, variant: Variant) -> Expansion | None:
         return expand(base, variant)
     except VariantError:
         return None
+
+
+def leaves_alone(step: Expansion) -> bool:
+    """Whether a model is what it was before a variant, every matrix and scalar of it."""
+    return replace(step.new, sizes=step.old.sizes) == step.old
 
 
 def agree(step: Expansion, zeros: Sequence[str], seed: int) -> bool:

@@ -91,6 +91,14 @@ def split(term: Expr) -> tuple[Expr, MatrixExpr]:
     return prod(scalars, start=sqrt(1)), product(*term.args[len(scalars) :])
 
 
+def common(term: Expr) -> tuple[Expr, MatrixExpr]:
+    """A product as (scalar, matrices), and a sum as (a number that all its terms have in front, the sum without)."""
+    if not isinstance(term, MatAdd):
+        return split(term)
+    scalars, rest = zip(*map(split, term.args), strict=True)
+    return (scalars[0], total(*rest)) if scalars[0].is_nonzero and len(set(scalars)) == 1 else (S.One, term)
+
+
 def scaled(c: Expr, term: MatrixExpr) -> MatrixExpr:
     """c A, with one scalar in front."""
     a, A = split(term)
@@ -305,7 +313,7 @@ def scalar_out(term: Expr) -> Expr | None:
     if not isinstance(term, (Transpose, Diag, HeadSum, Rope, Hadamard, Kron, Act)):
         return None
     linear = 2 if isinstance(term, (Hadamard, Kron)) else 1  # in so many of its parts
-    factors, matrices = zip(*map(split, children(term)[:linear]), strict=True)
+    factors, matrices = zip(*map(common, children(term)[:linear]), strict=True)
     scalar = prod(factors)
     if scalar == 1 or (isinstance(term, Act) and not (term.name in POSITIVELY_HOMOGENEOUS and scalar.is_positive)):
         return None
@@ -329,8 +337,7 @@ def factor(term: Expr) -> Expr | None:
     last = term.args[0].args[-1]
     if any(part.args[-1] != last or is_scalar(part.args[-2]) for part in term.args):
         return None
-    (c, _), *others = map(split, term.args)
-    c = c if c.is_nonzero and all(scalar == c for scalar, _ in others) else S.One
+    c, _ = common(term)
     return product(c, total(*(scaled(1 / c, product(*part.args[:-1])) for part in term.args)), last)
 
 

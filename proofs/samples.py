@@ -308,6 +308,10 @@ PLAIN: Mapping[str, Sequence[MatrixExpr]] = {
         product(1 + t, 1 / (1 - t), n, A),
     ],
     "scalar out": [
+        Act(total(product(2, A), product(2, A2)), "relu"),
+        transposed(total(product(-3, A), product(-3, A2), product(-3, A, Q1))),
+        Diag(total(product(sqrt(n), g), product(sqrt(n), g3))),
+        Hadamard(total(product(2, A), product(2, A2)), product(3, A)),
         transposed(product(2, A)),
         transposed(product(-sqrt(n), A, B)),
         transposed(product(3, -1, Q1)),
@@ -346,6 +350,8 @@ PLAIN: Mapping[str, Sequence[MatrixExpr]] = {
     "factor": [
         total(product(A, B), product(A2, B)),
         total(product(2, A, B), product(A2, B), product(-1, A, Q1, B)),
+        total(product(-2, A, B), product(-2, A2, B)),
+        total(product(m, A, B), product(m, A2, B), product(m, A, Q1, B)),
         total(product(Q1, Q2), product(Q2, Q3, Q2)),
         total(product(A, B), product(A, Q1, Q2, B)),
     ],
@@ -595,6 +601,11 @@ TRAPS: Mapping[str, Sequence[MatrixExpr]] = {
         Hadamard(Q1, eye(n)),
     ],
     "scalar out": [
+        Act(total(product(2, A), product(3, A2)), "relu"),
+        Act(total(product(-2, A), product(-2, A2)), "relu"),
+        Act(total(product(2, A), product(2, A2)), "gelu"),
+        Act(total(product(2, A), A2), "relu"),
+        transposed(total(product(2, A), product(-2, A2))),
         Act(product(-2, A), "relu"),
         Act(product(m - n, A), "relu"),
         Act(product(-1, t, A), "relu"),

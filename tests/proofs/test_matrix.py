@@ -91,8 +91,12 @@ def test_a_variant_of_what_an_architecture_lacks_does_not_apply():
     assert own(LORA_OF_THE_GATE, "llama").verdict == "proved"
     missing = own(LORA_OF_THE_GATE, "gpt2")
     assert missing.verdict == "not-applicable"
-    assert missing.reason == "the architecture has nothing that the expansion changes"
+    assert missing.reason == "`gpt2` has nothing that the variant changes: W_gate"
     assert missing.decided
+
+
+def test_a_variant_that_changes_nothing_does_not_apply_anywhere():
+    assert own('name = "x"\n[rewrite]\nW_l1 = "W_l1"\n', "paper").reason == "the expansion changes nothing"
 
 
 def test_a_variant_that_does_not_fit_an_architecture_does_not_apply_and_says_why():

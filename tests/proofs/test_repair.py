@@ -295,6 +295,7 @@ W_V = "[W_V, W_V]"
 W_O = "[W_O; W_O]"
 """
 HALVES = "W_l2 = [1/2*W_l2; 1/2*W_l2]"
+READS = ["W_l1 = [1/2*W_l1, 1/2*W_l1]", "b_l1 = [1/2*b_l1, 1/2*b_l1]"]
 ROOTS = [f"W_{x} = [sqrt(k_hat)/sqrt(k)*W_{x}, M_W_{x}]" for x in "QK"]
 GAINS = [f"g_{x} = [sqrt(h)/sqrt(h_hat)*g_{x}, M_g_{x}]" for x in ("MHA", "MLP")]
 
@@ -316,8 +317,15 @@ OFFERED = {
         [[ROOTS[1]], ["W_Q = [sqrt(k)/sqrt(k_hat)*W_Q, M_W_Q]"]],
     ),
     # what is written twice is read by half, in both sublayers
-    "everything twice": (TWICE, [[HALVES, "W_V = [1/2*W_V, 1/2*W_V]"], [HALVES, "W_O = [1/2*W_O; 1/2*W_O]"]]),
-    "a sign": ('name = "f"\n[rewrite]\nW_V = "-W_V"\n', [["W_V = W_V"]]),
+    "everything twice": (
+        TWICE,
+        [
+            [HALVES, "W_V = [1/2*W_V, 1/2*W_V]"],
+            [HALVES, "W_O = [1/2*W_O; 1/2*W_O]"],
+            [*READS, "W_V = [1/2*W_V, 1/2*W_V]"],
+        ],
+    ),
+    "a sign": ('name = "f"\n[rewrite]\nW_V = "-W_V"\nW_Q = "2*W_Q"\nW_K = "1/2*W_K"\n', [["W_V = W_V"]]),
 }
 every_offer = pytest.mark.parametrize("name", OFFERED)
 
@@ -355,6 +363,36 @@ def undone(found: Variant, before: Variant, change: str) -> Variant:
     rewrite = {**found.rewrite, key: before.rewrite[key]} if key in before.rewrite else found.rewrite
     kept = tuple(one for one in found.constraints if text(one.left) != key or key in before.rewrite)
     return loads(text_of(replace(found, rewrite=rewrite, constraints=kept)), "less.toml")
+
+
+ALONE = {
+    "a sign": ('W_V = "-W_V"', "paper"),
+    "two signs": ('W_V = "-W_V"\nW_out = "2*W_out"', "paper"),
+    "what only relu does": ('W_l1 = "2*W_l1"\nb_l1 = "2*b_l1"\nW_l2 = "1/2*W_l2"', "gpt2"),
+    "what a bias breaks": ('W_V = "2*W_V"\nW_O = "1/2*W_O"', "gpt2"),
+    "a scalar": ('eps = "2*eps"', "paper-eps"),
+}
+
+
+@pytest.mark.parametrize("name", ALONE)
+def test_to_change_nothing_at_all_is_no_repair(name):
+    rewrites, architecture = ALONE[name]
+    wrong = loads(f'name = "f"\n[rewrite]\n{rewrites}\n', "f.toml")
+    assert check([wrong], PRESETS[architecture]).verdict == "refuted"
+    for found in repair.offer(wrong, PRESETS[architecture]).repairs:
+        assert not repair.leaves_alone(expand(paper_model(PRESETS[architecture]), found.variant))
+        assert found.changes != tuple(f"{one} = {one}" for one in wrong.rewrite)
+
+
+def test_to_change_nothing_at_all_would_mend_everything(monkeypatch):
+    """Without the look at what is left it is what is offered."""
+    monkeypatch.setattr(repair, "leaves_alone", lambda step: False)
+    assert [one.change for one in repair.offer(loads(SIGN, "f.toml"), PRESETS["paper"]).repairs] == ["W_V = W_V"]
+    monkeypatch.undo()
+    assert repair.offer(loads(SIGN, "f.toml"), PRESETS["paper"]).repairs == ()
+
+
+SIGN = 'name = "f"\n[rewrite]\nW_V = "-W_V"\n'
 
 
 def test_no_repair_has_fewer_edits_than_what_is_offered(monkeypatch):

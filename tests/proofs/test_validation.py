@@ -817,6 +817,17 @@ def the_sign_is_lost(context: Any, term: Any, argument: Any) -> Any:
 
 
 set_to("scalars", "simplified", lambda scalar: scalar.as_numer_denom()[0], "the denominator is lost")
+
+
+def first_of_a_sum(term: Any) -> Any:
+    """The number of the first term, as if all had it."""
+    if not isinstance(term, MatAdd):
+        return split(term)
+    scalars, rest = zip(*map(split, term.args), strict=True)
+    return scalars[0], total(*rest)
+
+
+set_to("scalar out", "common", first_of_a_sum, "the number of the first term is that of all")
 set_to("scalar out", "POSITIVELY_HOMOGENEOUS", frozenset({"relu", "tanh"}), "tanh is taken to be homogeneous")
 set_to("scalar out", "POSITIVELY_HOMOGENEOUS", rules.FIXES_ZERO, "gelu and silu are taken to be homogeneous")
 
