@@ -2,22 +2,23 @@
 
 For a claim about all old parameters, the constraints must have a solution in the new blocks whatever the
 old parameters are.  A solution is looked for in the simplest way (solve for a new block where a constraint
-is linear in it, every other new block zero, or the identity, [I 0] or [I; 0] where zero does not do; a selection is
-any, or [I S], or [I .. I]) and each constraint is then proved for it by the kernel.
+is linear in it, every other new block zero, or the identity, [I 0] or [I; 0] where zero does not do, or a multiple of
+these, or a row of equal numbers; a selection is any, or [I S], or [I .. I]) and each constraint is then proved for it by the kernel.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice, product
 
-from sympy import Symbol
+from sympy import Mul, S, Symbol, sqrt
 
 from ..symbolic.architecture import side
 from ..symbolic.elaborate import Scope
 from ..symbolic.expand import Expansion
 from ..symbolic.terms import (
     Expr,
+    Identity,
     Kron,
     MatrixExpr,
     MatrixSymbol,
@@ -37,7 +38,7 @@ from ..symbolic.terms import (
 )
 from .kernel import Context, Equation, solved, summands
 from .prover import prove
-from .rules import split
+from .rules import scaled, split
 
 Solution = dict[Expr, MatrixExpr]
 ALWAYS: Mapping[Symbol, Expr] = {}
@@ -55,10 +56,24 @@ def solution(
     zeros: Solution = {block: nothing(block) for block in others}
     open_ones = [h for h in hypotheses if not met(h, complete(found, zeros))]
     unmet = {symbol for h in open_ones for symbol in atoms(h.left) | atoms(h.right)}
-    simple = {block: unit(block, Scope({}, above, "")) if block in unmet else zeros[block] for block in others}
-    several = {block: copies(block) if block in unmet else zeros[block] for block in others}
-    candidates = (complete(found, choice) for choice in (zeros, simple, several))
+    choices = (zeros, *(zeros | {b: kind(b) for b in others if b in unmet} for kind in kinds(open_ones, above)))
+    candidates = (complete(found, choice) for choice in choices)
     return next((chosen for chosen in candidates if all(met(h, chosen) for h in hypotheses)), None)
+
+
+Kind = Callable[[MatrixSymbol], MatrixExpr]
+
+
+def kinds(hypotheses: Sequence[Equation], above: Mapping[Symbol, Expr]) -> Iterator[Kind]:
+    """What blocks may be where zero does not do, the simplest first."""
+    scope = Scope({}, above, "")
+    yield lambda block: unit(block, scope)
+    yield copies
+    yield lambda block: level(block, S.One, scope)
+    yield lambda block: level(block, 1 / sqrt(Mul(*block.shape)), scope)
+    for a in dict.fromkeys(split(h.right)[0] for h in hypotheses if isinstance(split(h.right)[1], Identity)):
+        if a.is_positive:
+            yield lambda block, a=a: scaled(sqrt(a), unit(block, scope))  # type: ignore[misc]
 
 
 def complete(found: Solution, others: Solution) -> Solution:
@@ -85,6 +100,11 @@ def unit(block: MatrixSymbol, scope: Scope) -> MatrixExpr:
     if scope.is_size(m - n):
         return blocks([[eye(n)], [zero(m - n, n)]])
     return eye(m) if m == n else nothing(block)
+
+
+def level(block: MatrixSymbol, entry: Expr, scope: Scope) -> MatrixExpr:
+    """A row or a column of which all entries are one number; the identity for others."""
+    return scaled(entry, ones(*block.shape)) if 1 in block.shape else unit(block, scope)
 
 
 def copies(block: MatrixSymbol) -> MatrixExpr:

@@ -19,6 +19,7 @@ from sympy import S
 
 from ..symbolic.terms import (
     Expr,
+    Identity,
     MatAdd,
     MatMul,
     MatrixExpr,
@@ -39,7 +40,7 @@ from ..symbolic.terms import (
     well_formed,
     zero,
 )
-from .rules import ALGEBRA, ends_with, scaled, split, terms_of, transpose_word
+from .rules import ALGEBRA, ends_with, pair, scaled, split, terms_of, transpose_word
 
 
 class KernelError(Exception):
@@ -216,8 +217,20 @@ def hypothesis(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr 
 
 
 def oriented(equation: Equation, form: Sequence[int]) -> Equation | None:
-    """A constraint as it stands, or solved for the term that the form names."""
-    return solved(equation, *form) if form else equation
+    """A constraint as it stands, or solved for the term that the form names, or turned round."""
+    return turned(equation) if tuple(form) == (TURNED,) else solved(equation, *form) if form else equation
+
+
+TURNED = -1
+
+
+def turned(equation: Equation) -> Equation | None:
+    """A B = a I  as  B A = a I        for square A and B, and a number a that is not zero"""
+    factors, (a, one) = pair(equation.left), split(equation.right)
+    if factors is None or not isinstance(one, Identity) or not a.is_nonzero:
+        return None
+    A, B = factors
+    return Equation(product(B, A), equation.right) if same_size(A.rows, A.cols) and same_shape(A, B) else None
 
 
 def solved(equation: Equation, index: int) -> Equation | None:

@@ -35,7 +35,22 @@ from ..symbolic.terms import (
     product,
     total,
 )
-from .kernel import RULES, Context, Equation, Position, Rule, Step, Theorem, apply, derive, meet, oriented, summands
+from .kernel import (
+    RULES,
+    TURNED,
+    Context,
+    Equation,
+    Position,
+    Rule,
+    Step,
+    Theorem,
+    apply,
+    derive,
+    meet,
+    oriented,
+    summands,
+    turned,
+)
 from .rules import pair, split, terms_of
 
 STEP_LIMIT = 400
@@ -207,6 +222,7 @@ def orientations(equations: Sequence[Equation]) -> tuple[tuple[int, ...], ...]:
         if chosen is not None and not feeds_itself(terms, chosen):
             as_it_stands = chosen == 0 and equation.left == split(terms[0])[1]
             found.append((i,) if as_it_stands else (i, chosen))
+    found += [(i, TURNED) for i, equation in enumerate(equations) if turned(equation) not in (None, equation)]
     return tuple(found)
 
 

@@ -278,6 +278,8 @@ def identity(term: Expr) -> Expr | None:
 
     A single 1 is I too.
     """
+    if isinstance(term, OneMatrix):
+        return eye(term.rows) if is_identity(term) else None
     if isinstance(term, Hadamard):
         return next((b for a, b in (term.args, term.args[::-1]) if isinstance(a, OneMatrix)), None)
     if isinstance(term, Transpose) and isinstance(term.arg, (Identity, OneMatrix, Diag)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from sympy import Rational, S, sqrt
+from sympy import Integer, Rational, S, sqrt
 
 from ..symbolic.terms import (
     CHOSEN,
@@ -35,7 +35,7 @@ from ..symbolic.terms import (
     transposed,
     zero,
 )
-from .kernel import Context, Equation, Position, Step, Theorem, derive
+from .kernel import TURNED, Context, Equation, Position, Step, Theorem, derive
 from .prover import prove
 from .rules import FIRST_ORDER
 
@@ -289,6 +289,7 @@ PLAIN: Mapping[str, Sequence[MatrixExpr]] = {
         Hadamard(ones(m, n), ones(m, n)),
         transposed(ones(m, n)),
         transposed(ones(1, n)),
+        ones(1, 1),
         product(c, ones(1, 1)),
         product(ones(1, 1), g),
         product(c, ones(1, 1), g),
@@ -880,8 +881,37 @@ def constraint_samples() -> Iterator[Sample]:
         ((6,), product(transposed(Q3), transposed(Q4))),
         ((6,), product(Q4, Q3)),
         ((0,), M2),
+        ((0, TURNED), M),
     ):
         yield Sample("constraint", term, argument, given, MET, trap=True)
+
+
+two, x1, x2 = Integer(2), matrix("x1", 1, 1), matrix("x2", 1, 1)
+Y1, Y2, Y5, Y6 = (matrix(name, two, two) for name in ("Y1", "Y2", "Y5", "Y6"))
+Y3, Y4 = matrix("Y3", 1, two), matrix("Y4", two, 1)
+TURNS = Context(
+    (
+        Equation(product(Y1, Y2), product(2, eye(two))),
+        Equation(product(Y3, Y4), eye(1)),
+        Equation(product(Y5, Y6), zero(two, two)),
+    )
+)
+TURNS_MET: Definitions = (
+    (Y1, blocks([[eye(1), x1], [zero(1, 1), product(2, eye(1))]])),
+    (Y2, blocks([[product(2, eye(1)), product(-1, x1)], [zero(1, 1), eye(1)]])),
+    (Y3, row(eye(1), x1)),
+    (Y4, column(eye(1), zero(1, 1))),
+    (Y5, blocks([[zero(1, 1), x1], [zero(1, 1), zero(1, 1)]])),
+    (Y6, blocks([[x2, zero(1, 1)], [zero(1, 1), zero(1, 1)]])),
+)
+
+
+def turned_samples() -> Iterator[Sample]:
+    """Constraints on inverses, read from the other side."""
+    for term in (product(Y2, Y1), product(transposed(Y1), transposed(Y2))):
+        yield Sample("constraint", term, (0, TURNED), TURNS, TURNS_MET)
+    for i, term in enumerate((product(Y1, Y2), product(Y4, Y3), product(Y6, Y5))):  # no squares; zero divisors
+        yield Sample("constraint", term, (i, TURNED), TURNS, TURNS_MET, trap=True)
 
 
 M5 = matrix("M5", m, n)
@@ -1178,6 +1208,7 @@ def with_a_map_of_blocks() -> Iterator[Sample]:
 SAMPLES: tuple[Sample, ...] = (
     *plain_samples(),
     *constraint_samples(),
+    *turned_samples(),
     *of_heads_samples(),
     *lemma_samples(),
     *without_map(),

@@ -97,7 +97,8 @@ def trace(found: Counterexample) -> Trace:
             hat_labels.insert(new["added_layer"]["position"], "the new layer")
     model = with_scale(found.steps[0].old, hat)
     old_values = dict(recorded(model, model, rational(found.instance.old), labels))
-    own = {name: n for new in found.instance.new for name, n in new["sizes"].items()}  # that bodies may speak of
+    sizes = {name: n for new in found.instance.new for name, n in new["sizes"].items()}
+    own = {name: n for name, n in sizes.items() if name not in model.sizes}  # that bodies may speak of
     sized = {**hat, "scalars": own | hat["scalars"]}
     new_values = dict(recorded(with_scale(becoming(found.steps), hat), model, sized, hat_labels))
     keys = in_order(old_values, new_values)

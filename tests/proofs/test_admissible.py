@@ -1,13 +1,14 @@
 """Constraints that cannot be met prove nothing: a contradiction would prove anything."""
 
 import pytest
+from sympy import Integer
 
 from growproof.proofs.admissible import solution
 from growproof.proofs.check import chain, claim_of, composed
 from growproof.proofs.kernel import Equation
 from growproof.symbolic.architecture import PRESETS, paper_model
 from growproof.symbolic.errors import VariantError
-from growproof.symbolic.terms import atoms, eye, matrix, negative, ones, product, size, total, transposed, zero
+from growproof.symbolic.terms import Diag, atoms, eye, matrix, negative, ones, product, size, total, transposed, zero
 from growproof.symbolic.variant import SIX, load, loads
 
 m, n = size("m"), size("n")
@@ -180,3 +181,34 @@ def test_one_block_that_must_equal_many_parameters_cannot_be_met(text, answer):
 def test_a_block_of_each_head_may_equal_its_parameter(answer, proved):
     assert proved(answer(copies("per head", "h, k", "W_Q")))
     assert proved(answer(copies("per layer", "h, p", "W_l1")))
+
+
+# --- what zero and the identity do not do ---
+
+U, V, Q = matrix("U", m, Integer(1)), matrix("V", Integer(1), n), matrix("Q", n, n)
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [
+        (product(transposed(U), U), ones(1, 1)),  # a column of length 1
+        (product(V, transposed(V)), ones(1, 1)),
+        (Diag(V), eye(n)),  # a row of ones
+        (product(Q, transposed(Q)), product(4, eye(n))),
+        (product(Q, Q), product(2, eye(n))),
+    ],
+)
+def test_a_row_of_equal_numbers_or_a_multiple_of_the_identity_may_do(pair):
+    assert solved(pair, new=(U, V, Q)) is not None
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [
+        (product(Q, Q), product(-1, eye(n))),  # not for n = 1
+        (product(U, transposed(U)), eye(m)),  # only for m = 1
+        (product(transposed(V), V), eye(n)),
+    ],
+)
+def test_what_only_some_sizes_allow_has_no_solution(pair):
+    assert solved(pair, new=(U, V, Q)) is None

@@ -15,6 +15,7 @@ from sympy import Expr
 from growproof.proofs.check import check
 from growproof.proofs.counterexample import Counterexample
 from growproof.proofs.trace import READABLE, Trace, trace
+from growproof.symbolic import variant
 from growproof.symbolic.architecture import PRESETS
 from growproof.symbolic.variant import loads
 
@@ -53,6 +54,18 @@ def counterexample(name: str, architecture: str = "paper") -> Counterexample:
 @cache
 def traced(name: str, architecture: str = "paper") -> Trace:
     return trace(counterexample(name, architecture))
+
+
+@pytest.mark.parametrize(
+    ("name", "architecture"),
+    [("hidden-expansion", "gpt2"), ("hidden-expansion", "bert"), ("attention-expansion", "llama")],
+)
+def test_the_outputs_of_a_trace_are_as_far_apart_as_the_replay_says(name, architecture):
+    """Sizes that grew are those of the grown model: the mean of LayerNorm, and the angles, speak of them."""
+    found = check([variant.load(name)], PRESETS[architecture]).counterexample
+    end = trace(found).values[-1]
+    apart = np.abs(end.expanded.astype(float) - end.original.astype(float)).max()
+    assert apart == pytest.approx(found.replay.max_abs, rel=1e-6)
 
 
 # --- the same values, in numpy ---

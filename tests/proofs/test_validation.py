@@ -13,7 +13,7 @@ from sympy import Integer, sqrt
 
 from growproof.proofs import kernel, rules, validation
 from growproof.proofs.kernel import RULES, Context, Equation, KernelError
-from growproof.proofs.rules import split
+from growproof.proofs.rules import pair, split
 from growproof.proofs.samples import SAMPLES
 from growproof.proofs.validation import Use, Validation, by_z3, on_numbers, on_random_terms, on_samples, used, validate
 from growproof.symbolic.evaluate import Values, evaluate
@@ -241,7 +241,7 @@ def gram(X: Any) -> Any:
 
 # constraint
 
-SOLVED = kernel.solved
+SOLVED, TURNED_ROUND = kernel.solved, kernel.turned
 
 
 @broken("constraint", "solved")
@@ -280,6 +280,28 @@ def terms_of_the_right_side_keep_their_sign(equation: Equation) -> Any:
 @broken("constraint", "summands")
 def the_right_side_is_forgotten(equation: Equation) -> Any:
     return kernel.terms_of(equation.left)
+
+
+@broken("constraint", "turned")
+def matrices_that_are_not_square_commute_in_the_identity_too(equation: Equation) -> Any:
+    factors = pair(equation.left)
+    if factors is None or not isinstance(split(equation.right)[1], Identity):
+        return None
+    A, B = factors
+    return Equation(product(B, A), product(split(equation.right)[0], eye(B.rows)))
+
+
+@broken("constraint", "turned")
+def zero_divisors_commute_too(equation: Equation) -> Any:
+    found = pair(equation.left)
+    square = found is not None and found[0].rows == found[0].cols and isinstance(equation.right, ZeroMatrix)
+    return Equation(product(found[1], found[0]), equation.right) if square else TURNED_ROUND(equation)
+
+
+@broken("constraint", "turned")
+def the_number_before_the_identity_is_lost(equation: Equation) -> Any:
+    found = TURNED_ROUND(equation)
+    return None if found is None else Equation(found.left, eye(found.left.rows))
 
 
 @broken("constraint")
