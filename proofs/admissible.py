@@ -2,8 +2,9 @@
 
 For a claim about all old parameters, the constraints must have a solution in the new blocks whatever the
 old parameters are.  A solution is looked for in the simplest way (solve for a new block where a constraint
-is linear in it, every other new block zero, or the identity, [I 0] or [I; 0] where zero does not do, or a multiple of
-these, or a row of equal numbers; a selection is any, or [I S], or [I .. I]) and each constraint is then proved for it by the kernel.
+is linear in it, every other new block zero, or the identity, [I 0] or [I; 0] where zero does not do, or a multiple
+of these, or a row of equal numbers; a selection is any, or [I S], or [I .. I]) and each constraint is then proved for
+it by the kernel.
 """
 
 from __future__ import annotations

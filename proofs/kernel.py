@@ -24,12 +24,14 @@ from ..symbolic.terms import (
     MatMul,
     MatrixExpr,
     MatrixSymbol,
+    Selection,
     Stack,
     atoms,
     children,
     families,
     free,
     is_scalar,
+    ones,
     product,
     rebuild,
     same_shape,
@@ -217,11 +219,10 @@ def hypothesis(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr 
 
 
 def oriented(equation: Equation, form: Sequence[int]) -> Equation | None:
-    """A constraint as it stands, or solved for the term that the form names, or turned round."""
-    return turned(equation) if tuple(form) == (TURNED,) else solved(equation, *form) if form else equation
-
-
-TURNED = -1
+    """A constraint as it stands, or solved for the term that the form names, or what follows from it."""
+    if not form or tuple(form) not in FOLLOWS:
+        return solved(equation, *form) if form else equation
+    return FOLLOWS[tuple(form)](equation)
 
 
 def turned(equation: Equation) -> Equation | None:
@@ -231,6 +232,33 @@ def turned(equation: Equation) -> Equation | None:
         return None
     A, B = factors
     return Equation(product(B, A), equation.right) if same_size(A.rows, A.cols) and same_shape(A, B) else None
+
+
+def permutation(equation: Equation) -> Selection | None:
+    """S of S S' = I, for a square selection S: each of its rows and columns holds a single 1."""
+    S, *_ = factors = pair(equation.left) or (equation.left,)
+    found = isinstance(S, Selection) and factors == (S, transposed(S)) and isinstance(equation.right, Identity)
+    return S if found and same_size(*S.shape) else None
+
+
+def row_sums(equation: Equation) -> Equation | None:
+    """S S' = I  as  S 1 = 1        for a permutation S"""
+    S = permutation(equation)
+    return None if S is None else Equation(product(S, ones(S.cols, 1)), ones(S.rows, 1))
+
+
+def column_sums(equation: Equation) -> Equation | None:
+    """S S' = I  as  1 S' = 1        for a permutation S"""
+    S = permutation(equation)
+    return None if S is None else Equation(product(ones(1, S.cols), transposed(S)), ones(1, S.rows))
+
+
+TURNED, ROW_SUMS, COLUMN_SUMS = (-1,), (-2,), (-3,)
+FOLLOWS: Mapping[tuple[int, ...], Callable[[Equation], Equation | None]] = {
+    TURNED: turned,
+    ROW_SUMS: row_sums,
+    COLUMN_SUMS: column_sums,
+}
 
 
 def solved(equation: Equation, index: int) -> Equation | None:

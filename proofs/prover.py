@@ -36,8 +36,8 @@ from ..symbolic.terms import (
     total,
 )
 from .kernel import (
+    FOLLOWS,
     RULES,
-    TURNED,
     Context,
     Equation,
     Position,
@@ -49,7 +49,6 @@ from .kernel import (
     meet,
     oriented,
     summands,
-    turned,
 )
 from .rules import pair, split, terms_of
 
@@ -222,7 +221,8 @@ def orientations(equations: Sequence[Equation]) -> tuple[tuple[int, ...], ...]:
         if chosen is not None and not feeds_itself(terms, chosen):
             as_it_stands = chosen == 0 and equation.left == split(terms[0])[1]
             found.append((i,) if as_it_stands else (i, chosen))
-    found += [(i, TURNED) for i, equation in enumerate(equations) if turned(equation) not in (None, equation)]
+    for i, equation in enumerate(equations):
+        found += [(i, *form) for form, follows in FOLLOWS.items() if follows(equation) not in (None, equation)]
     return tuple(found)
 
 

@@ -479,7 +479,7 @@ def selected(term: Expr) -> Expr | None:
 def sums_of_ones(term: Expr) -> Expr | None:
     """1 1  =  n 1,   1 S  =  1  =  S' 1,   S diag(g S)  =  diag(g) S,   Softmax(A) 1  =  1        for a selection S
 
-    1 diag(g S)  =  1 S diag(g S)  =  1 diag(g) S
+    1 diag(g S)  =  1 S diag(g S)  =  1 diag(g) S,   and 1 in g S + 1 is 1 S
     """
     if (factors := pair(term)) is None:
         return None
@@ -492,8 +492,9 @@ def sums_of_ones(term: Expr) -> Expr | None:
     words = [word for word in terms_of(B.arg) if isinstance(word, MatMul)] if isinstance(B, Diag) else []
     if not words or not is_selection(last := words[0].args[-1]) or not (last == A or isinstance(A, OneMatrix)):
         return None
-    g, before = ends_with(B.arg, (last,)), [] if last == A else [ones(A.rows, last.rows)]
-    return None if g is None else product(*before, Diag(g), last)
+    read = [ones(1, last.rows) if isinstance(w, OneMatrix) else ends_with(w, (last,)) for w in terms_of(B.arg)]
+    before = [] if last == A else [ones(A.rows, last.rows)]
+    return None if None in read else product(*before, Diag(total(*read)), last)
 
 
 def weighs(term: Expr) -> bool:

@@ -35,7 +35,7 @@ from ..symbolic.terms import (
     transposed,
     zero,
 )
-from .kernel import TURNED, Context, Equation, Position, Step, Theorem, derive
+from .kernel import COLUMN_SUMS, ROW_SUMS, TURNED, Context, Equation, Position, Step, Theorem, derive
 from .prover import prove
 from .rules import FIRST_ORDER
 
@@ -484,6 +484,8 @@ PLAIN: Mapping[str, Sequence[MatrixExpr]] = {
         product(Softmax(product(t, A), "causal"), ones(n, 1)),
         product(J, Diag(product(g, J))),
         product(J, Diag(product(2, g, J))),
+        product(J, Diag(total(product(g, J), ones(1, q)))),
+        product(ones(m, q), Diag(total(ones(1, q), product(g, J)))),
         product(ones(m, q), Diag(product(g, J))),
         product(ones(1, 2 * n), Diag(product(2, g, row(eye(n), eye(n))))),
         product(row(eye(n), eye(n)), Diag(product(g, row(eye(n), eye(n))))),
@@ -692,6 +694,7 @@ TRAPS: Mapping[str, Sequence[MatrixExpr]] = {
         product(Act(A, "relu"), ones(n, p)),
         *(product(ones(p, m), Softmax(A, mask)) for mask in MASKS),
         product(J, Diag(product(g, J_too))),
+        product(J, Diag(total(product(g, J), product(2, ones(1, q))))),
         product(J, Diag(matrix("g4", 1, q))),
         product(J, Diag(product(2, J_one))),
         product(J_square, Diag(g)),
@@ -881,7 +884,7 @@ def constraint_samples() -> Iterator[Sample]:
         ((6,), product(transposed(Q3), transposed(Q4))),
         ((6,), product(Q4, Q3)),
         ((0,), M2),
-        ((0, TURNED), M),
+        ((0, *TURNED), M),
     ):
         yield Sample("constraint", term, argument, given, MET, trap=True)
 
@@ -889,11 +892,13 @@ def constraint_samples() -> Iterator[Sample]:
 two, x1, x2 = Integer(2), matrix("x1", 1, 1), matrix("x2", 1, 1)
 Y1, Y2, Y5, Y6 = (matrix(name, two, two) for name in ("Y1", "Y2", "Y5", "Y6"))
 Y3, Y4 = matrix("Y3", 1, two), matrix("Y4", two, 1)
+J_turn, mirror = selection("J_turn", two, two), matrix("mirror", two, two)
 TURNS = Context(
     (
         Equation(product(Y1, Y2), product(2, eye(two))),
         Equation(product(Y3, Y4), eye(1)),
         Equation(product(Y5, Y6), zero(two, two)),
+        *(Equation(product(one, transposed(one)), eye(two)) for one in (J_turn, mirror)),
     )
 )
 TURNS_MET: Definitions = (
@@ -903,15 +908,25 @@ TURNS_MET: Definitions = (
     (Y4, column(eye(1), zero(1, 1))),
     (Y5, blocks([[zero(1, 1), x1], [zero(1, 1), zero(1, 1)]])),
     (Y6, blocks([[x2, zero(1, 1)], [zero(1, 1), zero(1, 1)]])),
+    (J_turn, blocks([[zero(1, 1), eye(1)], [eye(1), zero(1, 1)]])),
+    (mirror, blocks([[product(Rational(c, 5), eye(1)) for c in cells] for cells in ((3, 4), (4, -3))])),
 )
 
 
 def turned_samples() -> Iterator[Sample]:
     """Constraints on inverses, read from the other side."""
     for term in (product(Y2, Y1), product(transposed(Y1), transposed(Y2))):
-        yield Sample("constraint", term, (0, TURNED), TURNS, TURNS_MET)
+        yield Sample("constraint", term, (0, *TURNED), TURNS, TURNS_MET)
     for i, term in enumerate((product(Y1, Y2), product(Y4, Y3), product(Y6, Y5))):  # no squares; zero divisors
-        yield Sample("constraint", term, (i, TURNED), TURNS, TURNS_MET, trap=True)
+        yield Sample("constraint", term, (i, *TURNED), TURNS, TURNS_MET, trap=True)
+    sums = ((ROW_SUMS, product(J_turn, ones(two, 1))), (COLUMN_SUMS, product(ones(1, two), transposed(J_turn))))
+    for form, term in sums:
+        yield Sample("constraint", term, (3, *form), TURNS, TURNS_MET)
+        yield Sample("constraint", transposed(term), (3, *form), TURNS, TURNS_MET)
+    yield Sample("constraint", product(mirror, ones(two, 1)), (4, *ROW_SUMS), TURNS, TURNS_MET, trap=True)
+    yield Sample(
+        "constraint", product(ones(1, two), transposed(mirror)), (4, *COLUMN_SUMS), TURNS, TURNS_MET, trap=True
+    )
 
 
 M5 = matrix("M5", m, n)

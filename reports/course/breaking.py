@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from ...proofs.choices import given
-from ...proofs.counterexample import Counterexample, Instance, differs, expanded, find_any, replay, replayed
+from ...proofs.counterexample import CLEARLY, Counterexample, Instance, expanded, find_any, replay, replayed
 from ...proofs.drawing import satisfied, tables_of
 from ...proofs.exactly import fractions, holds_exactly
 from ...symbolic.architecture import PRESETS, paper_model
@@ -27,11 +26,13 @@ from ...symbolic.syntax import nearest
 from ...symbolic.variant import loads
 from ..answers import matrix_text, sizes_of, tables, tables_json
 from ..sections import matrix_latex, place
-from .exercise import Exercise, Feedback, Given, Kind, Offline, described
+from .exercise import Exercise, Feedback, Given, Kind, Offline
 from .judging import refuted
+from .reading import described, number_in, quoted
 
 Numbers = dict[str, Array]
 LARGEST = 1000  # of a number in an answer
+LEAST = 2.0**-31  # a smaller difference of the outputs is not told from rounding
 
 
 def example(exercise: Exercise) -> Counterexample:
@@ -61,50 +62,83 @@ def arrays(new: Nested) -> Iterator[tuple[str, Array]]:
 # ---------------------------------------------------------------- answers
 
 
-def read(answer: object, known: Numbers) -> Numbers:
+def read(answer: object, found: Counterexample) -> Numbers:
     """The blocks of an answer as matrices: a table, or lines `M = [1, 2; 3, 4]`.  Raises VariantError."""
     if isinstance(answer, str):
-        pairs = re.findall(r"(\w+)\s*=\s*(\[[^=]*\]|[-−]?[\d./]+)", answer)
-        if not pairs:
-            raise VariantError("no block is given a value", found=repr(answer[:60]))
-        answer = dict(pairs)
-    if not isinstance(answer, Mapping):
+        answer = dict(assignments(answer))
+    if not isinstance(answer, dict):
         raise VariantError("this is no table of blocks", found=described(answer))
-    return {named(name, known): matrix(name, value, known[named(name, known)].shape) for name, value in answer.items()}
+    free = blocks(found)
+    every = dict(arrays(found.instance.new[0]))
+    given = {name: matrix(name, value, every[named(name, every)].shape) for name, value in answer.items()}
+    for name, array in given.items():
+        if name not in free and array.any():
+            raise VariantError(f"{name} is not free", found=matrix_text(array), expected="0, as the variant says")
+    return {name: array for name, array in given.items() if name in free}
 
 
-def named(name: object, known: Numbers) -> str:
+ASSIGNMENT = re.compile(
+    r"""
+    [\s,;{]*+ (?:and\b\s*+)?+
+    ["'`]?+ ([A-Za-z]\w*+) ["'`]?+ \s*+ [=:] \s*+
+    ( \[ (?: [^\[\]=:] | \[ [^\[\]=:]*+ \] )*+ \] | \( [^()=:]*+ \) | [^\s,;}=:\[(]++ )
+    [\s,;}.]*+
+    """,
+    re.VERBOSE,
+)
+
+
+def assignments(text: str) -> Iterator[tuple[str, str]]:
+    """Every block of a text with its value; nothing is left out.  Raises VariantError.
+
+    >>> dict(assignments("M_A = [1, 2; 3, 4], M_B: +2 and M_C = (1, 0)"))
+    {'M_A': '[1, 2; 3, 4]', 'M_B': '+2', 'M_C': '(1, 0)'}
+    """
+    at = 0
+    while at < len(text):
+        found = ASSIGNMENT.match(text, at)
+        if found is None:
+            raise VariantError("this gives no block a value", found=quoted(text[at:].strip()))
+        yield found[1], found[2]
+        at = found.end()
+
+
+def named(name: str, known: Numbers) -> str:
     if name not in known:
-        guess = nearest(str(name), known)
+        guess = nearest(name, known)
         wanted = f"`{guess}`" if guess else f"one of {', '.join(known)}"
-        raise VariantError("this block is not free", found=f"`{str(name)[:40]}`", expected=wanted)
-    return str(name)
+        raise VariantError("there is no such block here", found=quoted(name), expected=wanted)
+    return name
 
 
-def matrix(name: object, value: object, shape: tuple[int, ...]) -> Array:
-    """The entries of a block.  Raises VariantError for a wrong shape and for what is no number."""
+def matrix(name: str, value: object, shape: tuple[int, ...]) -> Array:
+    """The entries of a block; 0 for one that is zero.  Raises VariantError for another shape, and for no numbers."""
     wanted = f"{shape[0]} x {shape[1]} numbers from {-LARGEST} to {LARGEST}, such as {matrix_text(np.ones(shape))}"
-    try:
-        rows = rows_in(value)
-        entries = [[float(Fraction(str(entry).replace("−", "-"))) for entry in row] for row in rows]
-        found = np.array(entries, float)
-    except (ValueError, TypeError, ZeroDivisionError, OverflowError):
-        raise VariantError(f"{name} has no such value", found=described(value), expected=wanted) from None
-    if found.shape != shape or not (np.abs(found) <= LARGEST).all():
-        raise VariantError(f"{name} does not fit", found=matrix_text(found)[:60], expected=wanted)
-    return found
+    entries = [[number_in(entry) for entry in row] for row in rows_in(value)]
+    if entries == [[0]]:
+        return np.zeros(shape)
+    widths = {len(row) for row in entries}
+    if widths != {shape[1]} or len(entries) != shape[0]:
+        size = " or ".join(map(str, sorted(widths)))
+        raise VariantError(f"{name} does not fit", found=f"{len(entries)} x {size}", expected=wanted)
+    numbers = [entry for row in entries for entry in row if entry is not None and abs(entry) <= LARGEST]
+    if len(numbers) < shape[0] * shape[1]:
+        raise VariantError(f"{name} has no such value", found=described(value), expected=wanted)
+    return np.array([float(entry) for entry in numbers]).reshape(shape)
 
 
-def rows_in(value: object) -> Sequence[Sequence[Any]]:
-    """A matrix as rows, however it is written: nested lists, numpy, `[1, 2; 3, 4]`, or a single number."""
+def rows_in(value: object) -> list[list[object]]:
+    """A matrix as rows, however it is written: nested lists, `[1, 2; 3, 4]`, or a single number."""
     if isinstance(value, str):
         inner = value.strip().removeprefix("[").removesuffix("]").replace("],", ";")
-        return [re.split(r"[,\s]+", row.strip(" []")) for row in inner.split(";")]
-    if isinstance(value, np.ndarray):
-        value = value.tolist()
-    if not isinstance(value, (list, tuple)):
+        return [list(re.split(r"[,\s]+", row.strip(" \t\n[](),"))) for row in inner.split(";")]
+    if not isinstance(value, list):
         return [[value]]
-    return value if value and isinstance(value[0], (list, tuple)) else [value]
+    return [row if isinstance(row, list) else [row] for row in value] if holds_rows(value) else [value]
+
+
+def holds_rows(value: list[object]) -> bool:
+    return any(isinstance(row, list) for row in value)
 
 
 def instance(found: Counterexample, numbers: Numbers) -> Instance:
@@ -123,7 +157,7 @@ def instance(found: Counterexample, numbers: Numbers) -> Instance:
 
 def check(exercise: Exercise, answer: Any) -> Feedback:
     found = example(exercise)
-    tried = instance(found, read(answer, blocks(found)))
+    tried = instance(found, read(answer, found))
     (step,), (new,) = found.steps, tried.new
     if not satisfied(step, fractions(tried.old), fractions(new), holds_exactly):
         return Feedback(False, "these numbers do not meet the constraints of the variant")
@@ -131,12 +165,12 @@ def check(exercise: Exercise, answer: Any) -> Feedback:
         apart = replay(found.steps, tried)
     except ValueError:
         return Feedback(False, "a norm meets a row of zeros, and divides 0 by 0: try other numbers")
-    if not differs(found.steps, tried):
-        free = tuple(blocks(found))
-        text = f"both models compute the same; with these numbers {', '.join(free)} make no difference"
-        return Feedback(False, text, block=free)
+    free = tuple(blocks(found))
+    if apart.max_abs <= LEAST or apart.ratio <= CLEARLY:
+        text = f"the outputs differ by only {apart.max_abs:.2g}, too little to tell it from rounding"
+        return Feedback(False, f"{text}; try other or larger numbers for {', '.join(free)}", block=free)
     witness = replayed(found.steps, tried)
-    because = ", ".join(refuted(witness).block)
+    because = ", ".join(refuted(witness).block or free)
     return Feedback(True, f"the outputs differ by {apart.max_abs:.3g}, because of {because}", witness)
 
 
@@ -159,6 +193,7 @@ def page(exercise: Exercise) -> Offline:
         "old": floats(found.instance.old),
         "grown": floats(base),
         "slopes": [floats(one) for one in slopes],
+        "least": LEAST,
         "eps": [float(number) for number in found.scalars.get("eps", (0, 0))],
     }
     return Offline(data) if is_affine(found, shapes, base, slopes) else Offline({})

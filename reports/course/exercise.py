@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,6 +12,7 @@ from ...symbolic.errors import VariantError
 from ...symbolic.preset import Preset
 from ...symbolic.variant import Variant
 from ..answers import counterexample_text
+from .reading import plain, shortened
 
 Json = dict[str, Any]
 
@@ -73,14 +72,15 @@ class Exercise:
         if answer is None or answer is ... or (isinstance(answer, str) and not answer.strip()):
             return Feedback(False, f"there is no answer yet; expected {self.kind.expects}", hints=self.hints)
         try:
-            found = self.kind.check(self, answer)
+            found = self.kind.check(self, plain(answer))
         except VariantError as error:
             found = Feedback(False, unreadable(error, self.kind.expects))
         return found if found.right else replace(found, hints=self.hints)
 
-    def hint(self, step: int = 1) -> str:
-        """The first hint, or a later one."""
-        return self.hints[min(max(step, 1), len(self.hints)) - 1] if self.hints else "There is no hint."
+    def hint(self, step: object = 1) -> str:
+        """The hint of that number; the first for what is no number, the last where there are fewer."""
+        number = step if isinstance(step, int) else 1
+        return self.hints[min(max(number, 1), len(self.hints)) - 1] if self.hints else "There is no hint."
 
     def solution(self) -> Any:
         """An answer that the prover accepts, found by the program."""
@@ -134,31 +134,6 @@ class Offline:
 
 def unreadable(error: VariantError, expected: str) -> str:
     """One line for an answer that cannot be used; where it stands in a file nobody wrote is left out."""
-    bare = VariantError(error.message, found=error.found, expected=error.expected or expected)
+    found = None if error.found is None else shortened(error.found)
+    bare = VariantError(error.message, found=found, expected=error.expected or expected)
     return f"this cannot be used: {bare}"
-
-
-# ---------------------------------------------------------------- answers in many forms
-
-SPELLINGS = {"**": "^", "√": "sqrt", "×": "*", "·": "*", "−": "-", "⋅": "*", "ᵀ": "'", "’": "'", "²": "^2", "½": "1/2"}
-
-
-def spelled(answer: object) -> str:
-    """An expression as the notation writes it.  Raises VariantError for what is no text and no number.
-
-    >>> spelled("(k_hat/k)**(1/2)"), spelled(2)
-    ('(k_hat/k)^(1/2)', '2')
-    """
-    if isinstance(answer, bool) or not isinstance(answer, (str, int, float)):
-        raise VariantError("an expression is a text", found=described(answer), expected="such as 'sqrt(h/h_hat)*W'")
-    text = str(answer).strip()
-    for sign, meaning in SPELLINGS.items():
-        text = text.replace(sign, meaning)
-    return re.sub(r"sqrt\s*(\w+)", r"sqrt(\1)", text)
-
-
-def described(answer: object) -> str:
-    """An answer of a wrong kind in a few words, whatever it is."""
-    if answer is None or isinstance(answer, (str, int, float)):
-        return json.dumps(answer)[:60]
-    return f"a {type(answer).__name__}"

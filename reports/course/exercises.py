@@ -7,11 +7,12 @@ from typing import Any
 
 from ...symbolic.errors import VariantError
 from .breaking import NUMBERS
-from .exercise import Exercise, Feedback, Json, Kind, described
+from .exercise import Exercise, Feedback, Json, Kind
 from .filling import FILL, SCALE
 from .learning import LEARNS
 from .mending import DESIGN, REPAIR
 from .ordering import ORDER
+from .reading import described, quoted
 from .zeroing import ZEROS
 
 KINDS: Mapping[str, Kind] = {kind.name: kind for kind in (FILL, SCALE, ZEROS, REPAIR, ORDER, NUMBERS, LEARNS, DESIGN)}
@@ -20,7 +21,7 @@ KINDS: Mapping[str, Kind] = {kind.name: kind for kind in (FILL, SCALE, ZEROS, RE
 def kind_named(name: str) -> Kind:
     """The kind of that name.  Raises VariantError, which lists them."""
     if name not in KINDS:
-        raise VariantError("no exercise is of this kind", found=f"`{name}`", expected=f"one of {', '.join(KINDS)}")
+        raise VariantError("no exercise is of this kind", found=quoted(name), expected=f"one of {', '.join(KINDS)}")
     return KINDS[name]
 
 

@@ -6,6 +6,7 @@ A hole that stands for a number is found by the solver; for a block, the first o
 from __future__ import annotations
 
 from collections.abc import Iterator
+from decimal import Decimal
 from itertools import product
 from typing import Any
 
@@ -18,19 +19,22 @@ from ...symbolic.errors import VariantError
 from ...symbolic.notation import text
 from ...symbolic.syntax import Expression, Unknown, children, parse
 from ...symbolic.variant import Variant
-from .exercise import Exercise, Feedback, Kind, Offline, spelled, the_variant
+from .exercise import Exercise, Feedback, Kind, Offline, the_variant
 from .judging import judged
+from .reading import described, spelled, without_name
 
 GROWTHS = ((1, 4), (2, 3), (3, 9), (5, 7))  # old and grown sizes at which a page compares two numbers
+DIGITS = 130  # of these numbers
 WRONG = ("1", "2", "-1", "0")  # tried for a number that is not right
 
 
 def with_answer(exercise: Exercise, answer: object) -> Variant:
     """The variant with the answer in its hole.  Raises VariantError."""
-    tree = parse(spelled(answer))
+    hole = hole_of(exercise.variant)
+    tree = parse(spelled(without_name(answer, hole)))
     if any(isinstance(part, Unknown) for part in every(tree)):
-        raise VariantError("the answer has a hole of its own", found=str(answer))
-    return filled(exercise.variant, {hole_of(exercise.variant): tree})
+        raise VariantError("the answer has a hole of its own", found=described(answer))
+    return filled(exercise.variant, {hole: tree})
 
 
 def hole_of(variant: Variant) -> str:
@@ -48,7 +52,14 @@ def every(tree: Expression) -> Iterator[Expression]:
 
 
 def check(exercise: Exercise, answer: Any) -> Feedback:
-    return judged(with_answer(exercise, answer), exercise.preset)
+    return judged(with_answer(exercise, answer), exercise.preset, holders(exercise.variant))
+
+
+def holders(variant: Variant) -> tuple[str, ...]:
+    """The parameters in which the hole stands."""
+    hole = Unknown(hole_of(variant))
+    added = [one.entries for one in (variant.added_head, variant.added_layer) if one is not None]
+    return tuple(name for table in (variant.rewrite, *added) for name, tree in table.items() if hole in every(tree))
 
 
 # ---------------------------------------------------------------- a block
@@ -91,12 +102,11 @@ def compared(exercise: Exercise) -> Offline:
     right = values(exercise)
     names = sorted({symbol.name for value in right for symbol in value.free_symbols} | grown(exercise.variant))
     points = [dict(zip(names, sizes, strict=True)) for sizes in assignments(names)]
-    table = [{"sizes": point, "values": [at(value, point) for value in right]} for point in points]
+    table = [{"sizes": point, "values": [digits(value, point) for value in right]} for point in points]
     wrong = (exercise.check(number) for number in WRONG)
     refuted = next(one for one in wrong if one.counterexample is not None)
-    hole = Unknown(hole_of(exercise.variant))
-    of = [name for name, tree in exercise.variant.rewrite.items() if hole in every(tree)]
-    return Offline({"points": table, "names": names, "block": of}, (refuted,))
+    said = {"names": names, "block": holders(exercise.variant), "hole": hole_of(exercise.variant)}
+    return Offline({"points": table, **said}, (refuted,))
 
 
 def grown(variant: Variant) -> set[str]:
@@ -112,9 +122,10 @@ def assignments(names: list[str]) -> Iterator[tuple[int, ...]]:
         yield tuple({**before, **after}.get(name, 2) for name in names)
 
 
-def at(value: Expr, sizes: dict[str, int]) -> float:
+def digits(value: Expr, sizes: dict[str, int]) -> str:
+    """A number at some sizes as so many digits that no other short answer has the same."""
     numbers = {symbol: Integer(sizes[symbol.name]) for symbol in value.free_symbols if isinstance(symbol, Symbol)}
-    return float(value.subs(numbers))
+    return f"{Decimal(str(value.subs(numbers).evalf(DIGITS))):f}"
 
 
 FILL = Kind(

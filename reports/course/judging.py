@@ -2,39 +2,61 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 
 from ...proofs.blame import blame
-from ...proofs.check import check
+from ...proofs.check import Answer, check
 from ...proofs.counterexample import Counterexample
 from ...proofs.trace import trace
 from ...symbolic.architecture import PRESETS
 from ...symbolic.notation import text
 from ...symbolic.preset import Preset
+from ...symbolic.terms import MatrixExpr, atoms
 from ...symbolic.variant import Variant, loads
 from ..answers import residual_of
 from .exercise import Feedback
+from .reading import rounded
+
+SHORT = 60  # characters of a term that is shown whole
+UNDECIDED = "the prover cannot decide this; it may be true"
 
 
-def judged(variant: Variant, preset: Preset) -> Feedback:
-    """What the prover says of a variant.  Raises VariantError for one that cannot be used."""
-    return judged_text(variant.text, preset.name)
+def judged(variant: Variant, preset: Preset, answered: tuple[str, ...] = ()) -> Feedback:
+    """What the prover says of a variant in which some parameters are the answer.
+
+    Raises VariantError for one that cannot be used.
+    """
+    return judged_text(variant.text, preset.name, answered)
 
 
 @lru_cache(maxsize=256)
-def judged_text(variant: str, preset: str) -> Feedback:
+def judged_text(variant: str, preset: str, answered: tuple[str, ...]) -> Feedback:
     answer = check([loads(variant, "<answer>")], PRESETS[preset])
     if answer.verdict == "proved":
         return Feedback(True, "proved for all sizes, all parameters and all inputs")
-    if answer.counterexample is not None:
-        return refuted(answer.counterexample)
-    remains = "; ".join(f"{text(one.term)} = 0" for one in residual_of(answer))
-    return Feedback(False, f"neither proved nor refuted; what remains is {remains or 'open'}")
+    found = undecided(answer) if answer.counterexample is None else refuted(answer.counterexample, answered)
+    hint = rounded(variant)
+    return replace(found, text=f"{hint}; {found.text}") if hint else found
 
 
-def refuted(found: Counterexample) -> Feedback:
-    """The numbers that show that an answer is wrong, and the blocks that are to blame."""
+def undecided(answer: Answer) -> Feedback:
+    """What would have to be shown: a short term as it is, of a long one the names in it."""
+    remains = " and ".join(f"{in_short(one.term)} is zero" for one in residual_of(answer))
+    return Feedback(False, f"{UNDECIDED}{'; it did not find out whether ' if remains else ''}{remains}")
+
+
+def in_short(term: MatrixExpr) -> str:
+    whole, names = text(term), ", ".join(sorted(symbol.name for symbol in atoms(term)))
+    return whole if len(whole) <= SHORT else f"a term in {names}"
+
+
+def refuted(found: Counterexample, answered: tuple[str, ...] = ()) -> Feedback:
+    """The numbers that show that an answer is wrong, and what is to blame: where it can be, the answer."""
     culprits = blame(found, trace(found))
-    names = ", ".join(culprits.names) or "what is rewritten"
-    text = f"the model can compute something else; to blame: {names} ({culprits.reason})"
-    return Feedback(False, text, found, culprits.names)
+    names, reason = culprits.names, culprits.reason
+    if not {block.name for step in found.steps for block in step.blocks} & set(names):
+        here = tuple(name for name in answered if name in names)
+        names, reason = (here, "this is where your answer stands") if here else (names, reason)
+    because = f"; to blame: {', '.join(names)} ({reason})" if names else ""
+    return Feedback(False, f"the model can compute something else{because}", found, names)

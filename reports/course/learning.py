@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any
 
 from ...proofs.check import claim_of
 from ...proofs.liveness import Liveness, liveness
 from ...symbolic.architecture import PRESETS, paper_model
+from ...symbolic.errors import VariantError
 from ...symbolic.variant import loads
 from .exercise import Exercise, Feedback, Kind, Offline
+from .reading import described, number_in
 from .zeroing import given_blocks, names_in
+
+ABOUT_STEPS = {"move", "moves", "learn", "learns", "at", "first", "step", "do", "does"}
 
 
 def learns(exercise: Exercise) -> Liveness:
@@ -31,13 +35,27 @@ def first(found: Liveness) -> frozenset[str]:
 
 def check(exercise: Exercise, answer: Any) -> Feedback:
     found = learns(exercise)
-    if isinstance(answer, Mapping):  # each block with its step
-        answer = [name for name, step in answer.items() if step == 1 and not isinstance(step, bool)]
-    given, right = names_in(answer, tuple(found.first)), first(found)
+    given, right = names_in(answer, tuple(found.first), moves_first, ABOUT_STEPS), first(found)
     if given == right:
         return Feedback(True, "; ".join(when(found, found.first)))
     wrong = sorted(given ^ right, key=list(found.first).index)
     return Feedback(False, "; ".join(when(found, wrong)), block=tuple(wrong))
+
+
+def moves_first(value: object) -> bool:
+    """Whether a table says that a block moves at the first step: `True`, or the number of its step.
+
+    Raises VariantError.
+
+    >>> moves_first(True), moves_first("2"), moves_first(1), moves_first("never")
+    (True, False, True, False)
+    """
+    if isinstance(value, bool):
+        return value
+    number = 0 if value is None or value == "never" else number_in(value)
+    if number is None:
+        raise VariantError("this is no step", found=described(value), expected="1, 2 or `never`")
+    return number == 1
 
 
 def when(found: Liveness, names: Iterable[str]) -> Iterator[str]:

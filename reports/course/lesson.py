@@ -2,6 +2,9 @@
 
 A file `lessons/05-attention.toml` is lesson `attention`; a variant in it is a catalogue name or the text of a
 file, with rewrites to exchange, constraints to add and constraints to leave out.
+
+An exercise may ask for more than a proof: `free` names blocks of a repair that must stay free, and `alive` asks of
+zeros that every block can learn.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from ...symbolic.writing import fitted
 from .exercise import Exercise
 from .exercises import kind_named
 from .mending import changed
+from .reading import quoted
 
 FOLDER = Path(__file__).with_name("lessons")
 FIELDS = {
@@ -71,7 +75,7 @@ class Lesson:
         found = {one.name: one for one in self.exercises}
         if name not in found:
             known = ", ".join(found)
-            raise VariantError(f"lesson {self.id} has no such exercise", found=f"`{name}`", expected=f"one of {known}")
+            raise VariantError(f"lesson {self.id} has no such exercise", found=quoted(name), expected=f"one of {known}")
         return found[name]
 
 
@@ -84,7 +88,7 @@ def lesson(name: str) -> Lesson:
     """The lesson of that name.  Raises VariantError, which lists them."""
     found = names()
     if name not in found:
-        raise VariantError("there is no such lesson", found=f"`{name}`", expected=f"one of {', '.join(found)}")
+        raise VariantError("there is no such lesson", found=quoted(name), expected=f"one of {', '.join(found)}")
     return read(found[name])
 
 

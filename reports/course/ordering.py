@@ -21,7 +21,8 @@ from ...symbolic.errors import VariantError
 from ...symbolic.notation import latex, text
 from ...symbolic.terms import Expr
 from ...symbolic.variant import loads
-from .exercise import Exercise, Feedback, Given, Kind, Offline, described
+from .exercise import Exercise, Feedback, Given, Kind, Offline
+from .reading import described
 
 MOST_STATES = 60  # that a page holds
 MOST_STEPS = 100  # of an answer
@@ -93,17 +94,20 @@ def label(context: Context, step: Step) -> str:
 def read(asked: Puzzle, answer: object) -> list[int]:
     """The rules that an answer lists, by name or by number from 1.  Raises VariantError."""
     if isinstance(answer, str):
-        answer = re.split(r"\s*(?:,|;|\n|->|→|\bthen\b)\s*", answer.strip())
-    if not isinstance(answer, (list, tuple)):
+        only_numbers = re.fullmatch(r"[\d\s]*", answer)
+        answer = re.split(r"\s" if only_numbers else r",|;|\n|->|→|\bthen\b", answer)
+    if not isinstance(answer, list):
         raise VariantError("this is no list of rules", found=described(answer))
     if len(answer) > MOST_STEPS:
         raise VariantError("this is a long list", found=f"{len(answer)} steps", expected=f"at most {MOST_STEPS}")
-    return [index(asked, one) for one in answer if one != ""]
+    return [index(asked, one) for one in answer if not isinstance(one, str) or one.strip()]
 
 
 def index(asked: Puzzle, given: object) -> int:
-    names = [name.lower() for name, _, _ in asked.rules]
-    wanted = str(given).strip().lower()
+    names = [folded(name) for name, _, _ in asked.rules]
+    if isinstance(given, bool) or not isinstance(given, (str, int)):
+        raise VariantError("a rule has a name or a number", found=described(given))
+    wanted = folded(str(given))
     if wanted.isdecimal() and 1 <= int(wanted) <= len(names):
         return int(wanted) - 1
     found = [i for i, name in enumerate(names) if name == wanted] or [
@@ -111,8 +115,17 @@ def index(asked: Puzzle, given: object) -> int:
     ]
     if len(found) != 1:
         known = ", ".join(f"{i} {name}" for i, (name, _, _) in enumerate(asked.rules, 1))
-        raise VariantError("no rule here has this name", found=f"{str(given)[:40]!r}", expected=f"some of {known}")
+        raise VariantError("no rule here has this name", found=described(given), expected=f"some of {known}")
     return found[0]
+
+
+def folded(name: str) -> str:
+    """The name of a rule as it is compared; a number before it and a full stop behind it are the list's.
+
+    >>> folded("1. block product"), folded(" Block_product. "), folded("2.")
+    ('block product', 'block product', '2')
+    """
+    return re.sub(r"^\d+\s*[.)]\s*(?=\S)", "", name.strip(" \t`'\"")).rstrip(" .").replace("_", " ").lower()
 
 
 def check(exercise: Exercise, answer: Any) -> Feedback:

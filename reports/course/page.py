@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -104,7 +104,8 @@ def page(template: str, script: Markup, **more: object) -> str:
 
 def feedback_html(found: Feedback) -> str:
     """What is said about an answer, for a page that has the style sheet already."""
-    numbers = None if found.counterexample is None else shown(found.counterexample)
+    example = found.counterexample
+    numbers = None if example is None else replace(shown(example), blame="")  # which the text has said
     return templates().get_template("course-feedback.html.j2").render(feedback=found, numbers=numbers)
 
 

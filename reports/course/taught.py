@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ...proofs.check import Answer, check
 from ...proofs.experiment import outcome
@@ -109,7 +109,8 @@ def asked(exercise: Exercise) -> Asked:
 
 def said(feedback: Feedback) -> Said:
     found = feedback.counterexample
-    return Said(feedback.right, feedback.text, None if found is None else shown(found))
+    numbers = None if found is None else replace(shown(found), blame="")  # which the text has said
+    return Said(feedback.right, feedback.text, numbers)
 
 
 def written(solution: object) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import lru_cache
 from itertools import combinations
 from typing import Any
@@ -18,13 +18,15 @@ from ...symbolic.architecture import PRESETS, paper_model
 from ...symbolic.errors import VariantError
 from ...symbolic.syntax import nearest
 from ...symbolic.variant import loads
-from .exercise import Exercise, Feedback, Given, Kind, Offline, described
-from .judging import refuted
+from .exercise import Exercise, Feedback, Given, Kind, Offline
+from .judging import UNDECIDED, refuted
+from .reading import described, number_in, quoted
 
 FEW = 3  # blocks for which a page says of every set what never moves
-NOTHING = {"none", "nothing", "no"}
+NOTHING = {"none", "nothing", "neither", "no"}
 EVERYTHING = {"all", "both", "everything"}
-FILLERS = {"and", "or", "0", "zero", "the", "are", "is", "set", "to", "be", "equal", "equals", "block", "blocks"}
+FILLERS = {"and", "only", "the", "of", "them", "these", "block", "blocks"}
+ABOUT_ZEROS = {"0", "zero", "are", "is", "set", "to", "be", "equal", "equals"}
 
 
 def claim_in(exercise: Exercise) -> Claim:
@@ -39,41 +41,72 @@ def labels(claim: Claim) -> list[str]:
     return [choice.label for choice in choices(claim.steps[0])]
 
 
-def names_in(answer: object, known: Collection[str]) -> frozenset[str]:
-    """The blocks that an answer names, however it lists them.  Raises VariantError for any other word.
+def names_in(
+    answer: object, known: Collection[str], chosen: Callable[[object], bool], fillers: Collection[str] = ()
+) -> frozenset[str]:
+    """The blocks that an answer names, however it lists them; of a table, those with a chosen value.
 
-    >>> sorted(names_in("M_A = 0 and M_B = 0", ["M_A", "M_B"])), sorted(names_in([], ["M_A"]))
+    Raises VariantError for any other word: what is denied, or left open, is not read as if it were not.
+
+    >>> known = ["M_A", "M_B"]
+    >>> sorted(names_in("only M_A and `M_B`", known, bool)), sorted(names_in({"M_A": True, "M_B": False}, known, bool))
+    (['M_A', 'M_B'], ['M_A'])
+    >>> sorted(names_in("both of them", known, bool)), sorted(names_in(["none"], known, bool))
     (['M_A', 'M_B'], [])
     """
-    if isinstance(answer, Mapping):
-        answer = [name for name, value in answer.items() if value is True or value == 0]
-    if isinstance(answer, str):
-        words = re.findall(r"[^\W_]\w*|[^\s\w,;=.&+{}\[\]()'\"]+", answer)
-        answer = [word for word in words if word.lower() not in FILLERS | NOTHING]
-        answer = known if {word.lower() for word in answer} & EVERYTHING else answer
-    if not isinstance(answer, Collection) or not all(isinstance(word, str) for word in answer):
-        raise VariantError("this is no list of blocks", found=described(answer), expected=f"some of {', '.join(known)}")
+    some = f"some of {', '.join(known)}"
+    if isinstance(answer, dict):
+        every = {name: value for key, value in answer.items() for name in names_in(key, known, chosen)}
+        return frozenset(name for name, value in every.items() if chosen(value))
+    if isinstance(answer, list) and all(isinstance(word, str) for word in answer):
+        answer = ", ".join(answer)
+    if not isinstance(answer, str):
+        raise VariantError("this is no list of blocks", found=described(answer), expected=some)
+    words = re.findall(r"[^\W_]\w*|[^\s\w,;=.&+{}\[\]()'\"`]+", answer)
+    words = [word for word in words if word.lower() not in FILLERS and word.lower() not in fillers]
+    alone = words[0].lower() if len(words) == 1 else ""
+    if alone in EVERYTHING:
+        return frozenset(known)
     folded = {name.lower(): name for name in known}
-    words = [word.partition("=")[0].strip() for word in answer]
-    for word in words:
+    for word in words if alone not in NOTHING else ():
         if word.lower() not in folded:
             guess = nearest(word, known)
-            wanted = f"`{guess}`" if guess else f"some of {', '.join(known)}"
-            raise VariantError("there is no such block", found=f"`{word[:40]}`", expected=wanted)
-    return frozenset(folded[word.lower()] for word in words)
+            raise VariantError("no block has this name", found=quoted(word), expected=f"`{guess}`" if guess else some)
+    return frozenset(folded[word.lower()] for word in words if word.lower() in folded)
+
+
+def is_zero(value: object) -> bool:
+    """Whether a table sets a block to zero: `True`, 0, "zero" or a matrix of zeros.  Raises VariantError.
+
+    >>> is_zero("0"), is_zero([[0, 0]]), is_zero(2), is_zero(False)
+    (True, True, False, False)
+    """
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, list) and value:
+        return {is_zero(entry) for entry in value} == {True}
+    number = 0 if value == "zero" else number_in(value)
+    if number is None:
+        raise VariantError("this does not say whether a block is zero", found=described(value), expected="0 or 1")
+    return number == 0
 
 
 def check(exercise: Exercise, answer: Any) -> Feedback:
     claim = claim_in(exercise)
     known = labels(claim)
-    zeros = names_in(answer, known)
+    zeros = names_in(answer, known, is_zero, ABOUT_ZEROS)
     subset, oracle = frozenset(map(known.index, zeros)), oracle_of(claim)
     if proved(oracle, subset):
-        return Feedback(True, f"proved for all sizes{spare(oracle, subset, known)}{dead(claim, zeros)}")
+        resting = still(claim, zeros)
+        text = f"proved for all sizes{spare(oracle, subset, known)}{dead(resting)}"
+        return Feedback(False, text, block=resting) if resting and alive(exercise) else Feedback(True, text)
     witness = find([oracle.at_numbers(subset)])
-    if witness is None:
-        return Feedback(False, "with these zeros it is neither proved nor refuted")
-    return refuted(witness)
+    return Feedback(False, UNDECIDED) if witness is None else refuted(witness)
+
+
+def alive(exercise: Exercise) -> bool:
+    """Whether the lesson asks that every block can learn."""
+    return bool(exercise.more.get("alive", False))
 
 
 def proved(oracle: Oracle, subset: Subset) -> bool:
@@ -86,10 +119,13 @@ def spare(oracle: Oracle, subset: Subset, known: list[str]) -> str:
     return f"; {' or '.join(found)} need not be zero" if found else ", and each of these zeros is needed"
 
 
-def dead(claim: Claim, zeros: frozenset[str]) -> str:
+def still(claim: Claim, zeros: frozenset[str]) -> tuple[str, ...]:
     """What never moves from such a start."""
-    found = [name for name, step in liveness(claim, zeros).first.items() if step is None]
-    return f"; but from there {', '.join(found)} never move{'s' if len(found) == 1 else ''}" if found else ""
+    return tuple(name for name, step in liveness(claim, zeros).first.items() if step is None)
+
+
+def dead(resting: Sequence[str]) -> str:
+    return f"; but from there {', '.join(resting)} never move{'s' if len(resting) == 1 else ''}" if resting else ""
 
 
 def studied(exercise: Exercise) -> Study:
@@ -102,9 +138,10 @@ def studied_text(text: str, preset: str) -> Study:
 
 
 def solution(exercise: Exercise) -> list[str]:
-    """The smallest set that suffices."""
+    """The smallest set that is right."""
     known = labels(claim_in(exercise))
-    return [known[i] for i in sorted(studied(exercise).sorted.sufficient[0])]
+    found = ([known[i] for i in sorted(subset)] for subset in studied(exercise).sorted.sufficient)
+    return next(one for one in found if exercise.check(one).right)
 
 
 def page(exercise: Exercise) -> Offline:
@@ -117,6 +154,7 @@ def page(exercise: Exercise) -> Offline:
         "enough": [sorted(subset) for subset in found.sorted.sufficient],
         "notEnough": [sorted(subset) for subset in witnesses],
         "dead": [[sorted(subset), said] for subset, said in endings(exercise, found.sorted, known)],
+        "alive": alive(exercise),
     }
     return Offline(data, tuple(map(refuted, witnesses.values())))
 
@@ -124,11 +162,11 @@ def page(exercise: Exercise) -> Offline:
 def endings(exercise: Exercise, found: Sorted, known: list[str]) -> Iterator[tuple[Subset, str]]:
     """What never moves, for every set that suffices; only where there are few."""
     claim = claim_in(exercise)
-    count = len(known) if len(known) <= FEW else -1
+    count = len(known) if len(known) <= FEW or alive(exercise) else -1
     for size in range(count + 1):
         for subset in map(frozenset, combinations(range(count), size)):
             if found.sort(subset) == "sufficient":
-                yield subset, dead(claim, frozenset(known[i] for i in subset))
+                yield subset, dead(still(claim, frozenset(known[i] for i in subset)))
 
 
 def given_blocks(exercise: Exercise) -> Given:

@@ -29,8 +29,9 @@ for (const box of document.querySelectorAll(".reveal")) {
     const rule = lines[shown - 1].querySelector(".reason");
     place.textContent = said ? `Step ${shown - 1} of ${lines.length - 1}${rule ? `: ${rule.textContent}` : ""}` : lines.length === 2 ? "1 step" : `${lines.length - 1} steps`;
   };
-  next.addEventListener("click", () => show(shown + 1, true));
-  all.addEventListener("click", () => show(lines.length, true));
+  const further = (count) => { show(count, true); if (next.disabled) again.focus(); };  // a disabled button loses the focus
+  next.addEventListener("click", () => further(shown + 1));
+  all.addEventListener("click", () => further(lines.length));
   again.addEventListener("click", () => { show(1, false); next.focus(); });
   controls.append(next, all, again, place);
   box.append(controls);
@@ -73,11 +74,52 @@ const ask = async (box, answer) => {
 
 // ---------------------------------------------------------------- a factor
 
+// A number is a whole one over UNIT: with so many digits that what is equal to all of them is equal.
+const DIGITS = 300n, UNIT = 10n ** DIGITS, CLOSE = 10n ** 110n, LONGEST_NUMBER = 100;
+const wrong = (what) => { throw new Error(what); };
+const size = (x) => x < 0n ? -x : x;
+const times = (x, y) => x * y / UNIT;
+const over = (x, y) => y === 0n ? wrong("it divides by 0") : x * UNIT / y;
+const root = (x) => {
+  if (x < 0n) wrong("it has the root of a negative number");
+  const square = x * UNIT;
+  let guess = BigInt("1" + "0".repeat(Math.ceil(String(square).length / 2)));
+  for (;;) {
+    const next = (guess + square / guess) / 2n;
+    if (next >= guess) return guess;
+    guess = next;
+  }
+};
+const raised = (base, exponent) => {
+  let halves = 0;
+  while (exponent % UNIT && halves < 6) { exponent *= 2n; base = root(base); halves += 1; }
+  if (exponent % UNIT || size(exponent / UNIT) > 64n) wrong("an exponent is a number such as 2 or 1/2");
+  let found = UNIT;
+  for (let i = size(exponent / UNIT); i > 0n; i -= 1n) found = times(found, base);
+  return exponent < 0n ? over(UNIT, found) : found;
+};
+const exact = (text) => {
+  const [whole, part = ""] = text.split(".");
+  return BigInt(whole + part) * UNIT / 10n ** BigInt(part.length);
+};
+const equal = (x, y) => size(x - y) * CLOSE <= size(y);
+
+// The short fraction that a decimal rounds, and is not.
+const rounded = (text) => {
+  for (const [decimal, above, part] of text.matchAll(/(\d+)\.(\d\d+)/g)) {
+    const unit = 10n ** BigInt(part.length), whole = BigInt(above + part), most = Math.floor(10 ** (Math.min(part.length, 9) / 3) + 1e-9);
+    for (let q = 1n; q <= most; q += 1n) {
+      const p = (2n * whole * q + unit) / (2n * unit), apart = size(p * unit - whole * q);
+      if (apart > 0n && apart < q) return `${decimal.length > 20 ? `${decimal.slice(0, 19)}…` : decimal} is rounded, write ${p}${q > 1n ? `/${q}` : ""}`;
+    }
+  }
+  return "";
+};
+
 const evaluated = (text, sizes) => {
   const tokens = text.match(/[A-Za-z_]\w*|\d+(?:\.\d+)?|[-+*/^()]|\S/g) || [];
   let at = 0;
   const take = (token) => tokens[at] === token && ++at;
-  const wrong = (what) => { throw new Error(what); };
   const sum = () => {
     let value = product();
     for (;;) {
@@ -89,28 +131,36 @@ const evaluated = (text, sizes) => {
   const product = () => {
     let value = signed();
     for (;;) {
-      if (take("*")) value *= signed();
-      else if (take("/")) value /= signed();
+      if (take("*")) value = times(value, signed());
+      else if (take("/")) value = over(value, signed());
       else return value;
     }
   };
   const signed = () => take("-") ? -signed() : power();
-  const power = () => { const base = atom(); return take("^") ? Math.pow(base, signed()) : base; };
+  const power = () => { const base = atom(); return take("^") ? raised(base, signed()) : base; };
   const atom = () => {
     const token = tokens[at++];
     if (token === "(") { const value = sum(); if (!take(")")) wrong("a bracket is not closed"); return value; }
-    if (token === "sqrt") { if (!take("(")) wrong("write sqrt( ... )"); const value = sum(); if (!take(")")) wrong("a bracket is not closed"); return Math.sqrt(value); }
+    if (token === "sqrt") { if (!take("(")) wrong("write sqrt( ... )"); const value = sum(); if (!take(")")) wrong("a bracket is not closed"); return root(value); }
     if (token === undefined) wrong("something is missing at the end");
-    if (/^\d/.test(token)) return Number(token);
-    if (Object.hasOwn(sizes, token)) return sizes[token];
+    if (token.length > LONGEST_NUMBER) wrong(`a number is too long: at most ${LONGEST_NUMBER} characters`);
+    if (/^\d/.test(token)) return exact(token);
+    if (Object.hasOwn(sizes, token)) return BigInt(sizes[token]) * UNIT;
     return wrong(`${token} is not known here; use ${Object.keys(sizes).join(", ") || "numbers"}, + - * / ^ and sqrt( )`);
   };
   const value = sum();
   if (at < tokens.length) wrong(`${tokens[at]} is not expected here`);
   return value;
 };
-const SPELLINGS = [["**", "^"], ["√", "sqrt"], ["×", "*"], ["·", "*"], ["−", "-"], ["½", "1/2"], ["²", "^2"]];
-const spelled = (text) => SPELLINGS.reduce((found, [sign, meaning]) => found.replaceAll(sign, meaning), text).replace(/sqrt\s*(\w+)/g, "sqrt($1)");
+const SPELLINGS = {"**": "^", "√": "sqrt", "×": "*", "·": "*", "⋅": "*", "−": "-", "ᵀ": "'", "’": "'", "²": "^2"};
+const LONGEST = 1000;
+const spelled = (text) => {
+  if (text.length > LONGEST) wrong(`the answer is too long: at most ${LONGEST} characters`);
+  const found = Object.entries(SPELLINGS).reduce((found, [sign, meaning]) => found.replaceAll(sign, meaning), text);
+  if (/[\w)\]'](?<!sqrt)\s*[¼½¾⅐-⅞]/.test(found)) wrong("a fraction stands right behind something; write + or * between them");
+  const whole = found.replace(/[¼½¾⅐-⅞]/g, (one) => `(${one.normalize("NFKC").replace("⁄", "/")})`);
+  return whole.replace(/sqrt\s*(\w+)/g, "sqrt($1)");
+};
 
 // ---------------------------------------------------------------- a small model
 
@@ -147,8 +197,8 @@ const plus = (table, slope, factor) => {
 };
 const written = (matrix) => `[${matrix.map((row) => row.map((x) => String(Number(x.toPrecision(4)))).join(", ")).join("; ")}]`;
 const numberIn = (text) => {
-  const found = text.trim().replace("−", "-").match(/^(-?\d+(?:\.\d+)?)(?:\/(\d+))?$/);
-  return found && found[2] !== "0" ? Number(found[1]) / Number(found[2] ?? 1) : NaN;
+  const found = text.trim().replaceAll("−", "-").match(/^([+-]?(?:\d{1,40}(?:\.\d{0,40})?|\.\d{1,40})(?:[eE][+-]?\d{1,2})?)(?:\s*\/\s*(\d{1,40}))?$/);
+  return found && Number(found[2] ?? 1) ? Number(found[1]) / Number(found[2] ?? 1) : NaN;
 };
 
 // ---------------------------------------------------------------- the kinds
@@ -179,11 +229,11 @@ const CHECKS = {
       const spare = [...zeros].filter((i) => !reason.includes(i));
       const ending = data.dead.find(([set]) => set.length === zeros.size && set.every((i) => zeros.has(i)));
       const text = spare.length ? `proved for all sizes; ${names(data.blocks, spare)} need not be zero` : "proved for all sizes, and each of these zeros is needed";
-      say(box, true, text + (ending ? ending[1] : ""));
+      say(box, !(data.alive && ending && ending[1]), text + (ending ? ending[1] : ""));
       return;
     }
     const witness = data.notEnough.findIndex((set) => [...zeros].every((i) => set.includes(i)));
-    if (witness < 0) please(box, "This set was neither proved nor refuted.");
+    if (witness < 0) please(box, "The prover could not decide this set when the page was written; it may be right.");
     else say(box, false, "", said(box, witness));
   },
   learns: (box, data) => {
@@ -193,19 +243,20 @@ const CHECKS = {
     say(box, !wrong.length, (wrong.length ? wrong : data.first.map((_, i) => i)).map(when).join("; "));
   },
   scale: (box, data) => {
-    const text = spelled(box.querySelector(".typed").value);
-    if (!text.trim()) { please(box, "Type a factor first, such as 2 or sqrt(3)."); return; }
-    if (served) { ask(box, text); return; }
+    const typed = box.querySelector(".typed").value.replace(new RegExp(`^\\s*\\??${data.hole}\\s*=`), "");
+    if (!typed.trim()) { please(box, "Type a factor first, such as 2 or sqrt(3)."); return; }
+    if (served) { ask(box, typed); return; }
     try {
-      const found = data.points.map((point) => evaluated(text, point.sizes));
-      const close = (x, y) => Math.abs(x - y) <= 1e-9 * Math.max(1, Math.abs(y));
-      const right = data.points[0].values.some((_, k) => data.points.every((point, i) => close(found[i], point.values[k])));
+      const text = spelled(typed), found = data.points.map((point) => evaluated(text, point.sizes));
+      const wanted = data.points.map((point) => point.values.map((value) => value.startsWith("-") ? -exact(value.slice(1)) : exact(value)));
+      const right = wanted[0].some((_, k) => wanted.every((values, i) => equal(found[i], values[k])));
       if (right) { say(box, true, "equal at every size to what the solver found and the prover accepted"); return; }
-      const i = data.points.findIndex((point, n) => !point.values.some((value) => close(found[n], value)));
-      const at = Object.entries(data.points[Math.max(i, 0)].sizes).map(([name, value]) => `${name} = ${value}`).join(", ");
-      const text_ = `${at ? `at ${at} ` : ""}your factor of ${data.block.join(", ")} is ${Number(found[Math.max(i, 0)].toPrecision(6))}, and the models differ`;
-      say(box, false, text_, element("p", "What a wrong factor does, on numbers:"), said(box, 0));
-    } catch (error) { please(box, `This cannot be read: ${error.message}.`); }
+      const i = Math.max(wanted.findIndex((values, n) => !values.some((value) => equal(found[n], value))), 0);
+      const at = Object.entries(data.points[i].sizes).map(([name, value]) => `${name} = ${value}`).join(", "), hint = rounded(text);
+      const factor = Number((Number(found[i] / 10n ** (DIGITS - 20n)) / 1e20).toPrecision(6));
+      const text_ = `${at ? `at ${at} ` : ""}your factor of ${data.block.join(", ")} is ${factor}, and the models differ`;
+      say(box, false, `${hint ? `${hint}; ` : ""}${text_}`, element("p", "What a wrong factor does, on numbers:"), said(box, 0));
+    } catch (error) { please(box, `This cannot be used: ${error.message}.`); }
   },
   numbers: (box, data) => {
     const inputs = [...box.querySelectorAll(".entries input")], values = inputs.map((input) => numberIn(input.value));
@@ -215,8 +266,8 @@ const CHECKS = {
     const [before, after] = [transformer(data.old, data.eps[0]), transformer(grown, data.eps[1])];
     const apart = Math.max(...before.flatMap((row, i) => row.map((x, j) => Math.abs(x - after[i][j]))));
     if (!(apart >= 0)) please(box, "A norm meets a row of zeros and divides 0 by 0: try other numbers.");
-    else if (apart > 1e-3) say(box, true, `the output ${written(before)} becomes ${written(after)}`);
-    else say(box, false, `both models compute ${written(before)}; the new blocks ${Object.keys(data.blocks).join(", ")} make no difference with these numbers`);
+    else if (apart > data.least) say(box, true, `the output ${written(before)} becomes ${written(after)}`);
+    else say(box, false, `the outputs differ by only ${Number(apart.toPrecision(2))}, too little to tell it from rounding; try other or larger numbers for ${Object.keys(data.blocks).join(", ")}`);
   },
 };
 
@@ -233,7 +284,7 @@ const deriving = (box, data) => {
   };
   for (const button of box.querySelectorAll(".rules-to-use button")) {
     button.addEventListener("click", () => {
-      if (button.classList.contains("undo")) { path.pop(); draw(); please(box, `One step back; ${path.length - 1} are left.`); return; }
+      if (button.classList.contains("undo")) { path.pop(); draw(); if (button.disabled) box.querySelector(".rules-to-use button").focus(); please(box, `One step back; ${path.length - 1} are left.`); return; }
       const i = Number(button.value), state = path.at(-1)[0], row = data.next[state];
       if (state === data.end) { say(box, true, "the goal is reached already"); return; }
       if (!row) { please(box, "This page goes no further on this way; take a step back, or use the notebook."); return; }
@@ -256,6 +307,11 @@ for (const box of document.querySelectorAll(".exercise")) {
   const check = () => CHECKS[box.dataset.kind](box, data);
   box.querySelector(".check").addEventListener("click", check);
   box.addEventListener("keydown", (event) => {
-    if (event.key === "Enter" && event.target.matches('input[type="text"]')) { event.preventDefault(); check(); }
+    if (event.key === "Enter" && event.target.matches("input")) { event.preventDefault(); check(); }
+  });
+  const own = box.querySelector(".own"), radios = box.querySelectorAll('input[type="radio"]');
+  if (own) box.addEventListener("input", (event) => {  // one answer at a time
+    if (event.target === own) radios.forEach((radio) => { radio.checked = false; });
+    else own.value = "";
   });
 }

@@ -282,7 +282,19 @@ def the_right_side_is_forgotten(equation: Equation) -> Any:
     return kernel.terms_of(equation.left)
 
 
-@broken("constraint", "turned")
+@broken("constraint", "permutation")
+def every_orthogonal_matrix_is_a_permutation(equation: Equation) -> Any:
+    S, *_ = factors = pair(equation.left) or (equation.left,)
+    return S if factors == (S, transposed(S)) else None
+
+
+def turning(function: Any) -> Any:
+    """Registers a wrong way to read a constraint from the other side."""
+    set_to("constraint", "FOLLOWS", {**kernel.FOLLOWS, kernel.TURNED: function}, function.__name__.replace("_", " "))
+    return function
+
+
+@turning
 def matrices_that_are_not_square_commute_in_the_identity_too(equation: Equation) -> Any:
     factors = pair(equation.left)
     if factors is None or not isinstance(split(equation.right)[1], Identity):
@@ -291,14 +303,14 @@ def matrices_that_are_not_square_commute_in_the_identity_too(equation: Equation)
     return Equation(product(B, A), product(split(equation.right)[0], eye(B.rows)))
 
 
-@broken("constraint", "turned")
+@turning
 def zero_divisors_commute_too(equation: Equation) -> Any:
     found = pair(equation.left)
     square = found is not None and found[0].rows == found[0].cols and isinstance(equation.right, ZeroMatrix)
     return Equation(product(found[1], found[0]), equation.right) if square else TURNED_ROUND(equation)
 
 
-@broken("constraint", "turned")
+@turning
 def the_number_before_the_identity_is_lost(equation: Equation) -> Any:
     found = TURNED_ROUND(equation)
     return None if found is None else Equation(found.left, eye(found.left.rows))

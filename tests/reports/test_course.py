@@ -4,6 +4,9 @@ import doctest
 import json
 import pkgutil
 import re
+import time
+from decimal import Decimal
+from fractions import Fraction
 from html import unescape
 from importlib import import_module
 from pathlib import Path
@@ -11,21 +14,35 @@ from typing import Any
 
 import numpy as np
 import pytest
+import sympy
 from hypothesis import given
 from hypothesis import strategies as st
 
 import growproof
 from growproof.numeric.forward import transformer
 from growproof.numeric.model import from_nested
+from growproof.proofs.blame import Blame
 from growproof.proofs.drawing import Profile, drawn_model
 from growproof.reports import course
-from growproof.reports.course import breaking, filling, judging, learning, lesson, ordering, taught, training, zeroing
+from growproof.reports.course import (
+    breaking,
+    filling,
+    judging,
+    learning,
+    lesson,
+    ordering,
+    page,
+    taught,
+    training,
+    zeroing,
+)
 from growproof.reports.course.exercise import Exercise, Feedback, NotYetError
 from growproof.reports.course.exercises import KINDS, check_exercise, exercise
 from growproof.reports.course.gradients import loss_and_gradient
 from growproof.reports.course.lines import can_be_written, lines, source
 from growproof.reports.course.notebook import notebook
 from growproof.reports.course.page import lesson_page, prose
+from growproof.reports.course.reading import SPELLINGS
 from growproof.symbolic.architecture import PRESETS, paper_model
 from growproof.symbolic.errors import VariantError
 from growproof.symbolic.expand import expand
@@ -226,6 +243,318 @@ def test_a_design_must_grow_be_proved_and_learn() -> None:
     assert "moves" in asked.check(dead).text
 
 
+# ---------------------------------------------------------------- more than proved
+
+
+@pytest.mark.parametrize(
+    ("answer", "bound"),
+    [
+        ("M_I = 0\nM_P = 0", ("M_I", "M_P")),
+        ("I = [I, 0]; P = [P, 0]", ("M_I", "M_P")),
+        ("M_I = M_P\n2*M_P = 0", ("M_I", "M_P")),
+        ("I = [I, M_I]; P = [P, -M_I]", ("M_P",)),
+        ("I = [I, M_I - M_I]; P = [P, 0*M_P]", ("M_I", "M_P")),
+    ],
+)
+def test_a_block_that_must_stay_free_is_neither_zero_nor_gone(answer: str, bound: tuple[str, ...]) -> None:
+    asked = exercise("hidden", "repair")
+    found = asked.check(answer)
+    assert not found.right
+    assert found.block == bound
+    assert found.text.endswith(f"but {' and '.join(bound)} must be free")
+
+
+def test_what_the_lesson_chose_is_the_solution() -> None:
+    for names in ALL:
+        if exercise(*names).kind.name == "repair":
+            assert exercise(*names).solution() in exercise(*names).more["choices"]
+    assert exercise("hidden", "repair").solution() == "M_I + M_P = 0"
+
+
+def test_where_blocks_must_learn_dead_ones_are_named() -> None:
+    asked = exercise("training", "alive")
+    found = asked.check(["M_W_O", "M_W_V"])
+    assert not found.right
+    assert found.block == ("M_W_V", "M_W_O")
+    assert "M_W_V, M_W_O never move" in found.text
+    assert exercise("heads", "zeros").check(["M_W_O", "M_W_V"]).right  # where nobody asks for it
+    assert all(asked.check([one]).right for one in found.block)
+    assert asked.kind.page(asked).data["alive"]
+
+
+GROWN = 'name = "x"\n[grows]\np = "2*p"\n[rewrite]\nW_l1 = "[W_l1, {0}]"\nb_l1 = "[b_l1, {1}]"\nW_l2 = "[{2}; {3}]"\n'
+
+
+def test_zeros_without_a_name_must_learn_too_and_copies_do() -> None:
+    asked = exercise("workshop", "design")
+    dead, copies, heard = (
+        asked.check(GROWN.format(*one))
+        for one in (
+            ("0", "0", "W_l2", "0"),
+            ("W_l1", "b_l1", "1/2*W_l2", "1/2*W_l2"),
+            ("W_l1", "b_l1", "W_l2", "0"),
+        )
+    )
+    assert not dead.right
+    assert "nothing new in it ever moves" in dead.text
+    assert copies.right
+    assert "what is new in W_l2 moves at step 1" in copies.text
+    assert heard.right
+    assert "what is new in W_l1 moves at step 2" in heard.text
+
+
+def test_an_answer_leaves_no_number_open() -> None:
+    for names, answer in (
+        (("workshop", "design"), GROWN.format("W_l1", "b_l1", "?a*W_l2", "?a*W_l2")),
+        (("blocks", "repair"), "W_l2 = [?a*W_l2; ?a*W_l2]"),
+    ):
+        found = exercise(*names).check(answer)
+        assert not found.right
+        assert "?a" in found.text
+
+
+# ---------------------------------------------------------------- what is read, and what is not
+
+
+@pytest.mark.parametrize("answer", ["√½*√2*√(k_hat/k)", "(k_hat/k)^½", "sqrt ½ * sqrt(2*k_hat/k)", "½*2*sqrt(k_hat/k)"])
+def test_a_fraction_in_one_sign_stands_in_brackets(answer: str) -> None:
+    assert exercise("attention", "scale").check(answer).right
+
+
+@pytest.mark.parametrize("answer", ["2½", "k½", "(k)½", "2 ½"])
+def test_a_fraction_right_behind_something_is_refused(answer: str) -> None:
+    assert "right behind" in exercise("attention", "scale").check(answer).text
+
+
+@pytest.mark.parametrize(
+    ("names", "answer"),
+    [
+        (("hidden", "zeros"), "all but M_P"),
+        (("hidden", "zeros"), "all except M_P"),
+        (("hidden", "zeros"), "everything but M_I"),
+        (("hidden", "zeros"), ["all", "M_P"]),
+        (("head", "zeros"), "M_W_Q or M_W_O"),
+        (("head", "zeros"), "not M_W_O"),
+        (("head", "zeros"), "M_W_O != 0"),
+        (("mlp", "zeros"), "no M_W_l2"),
+        (("mlp", "zeros"), ["M_W_l2 = 1"]),
+        (("mlp", "zeros"), {"M_W_l2": "perhaps"}),
+        (("mlp", "first"), "M_W_l1 or M_W_l2"),
+        (("mlp", "first"), {"M_W_l2": "soon"}),
+    ],
+)
+def test_what_is_denied_or_left_open_is_refused_in_one_line(names: tuple[str, str], answer: Any) -> None:
+    found = exercise(*names).check(answer)
+    assert not found.right
+    assert found.text.startswith("this cannot be used")
+    assert "\n" not in found.text
+
+
+@pytest.mark.parametrize(
+    ("names", "answer", "right"),
+    [
+        (("mlp", "zeros"), {"M_W_l1": True, "M_W_l2": False}, False),
+        (("mlp", "zeros"), {"M_W_l1": False, "M_W_l2": True}, True),
+        (("mlp", "zeros"), {"M_W_l2": "0"}, True),
+        (("mlp", "zeros"), {"M_W_l2": "zero", "M_W_l1": 1}, True),
+        (("mlp", "zeros"), {"M_W_l2": [[0]]}, True),
+        (("mlp", "zeros"), {"M_W_l2": np.zeros((1, 2))}, True),
+        (("mlp", "zeros"), {"M_W_l2": np.ones((1, 2))}, False),
+        (("mlp", "zeros"), "only M_W_l2", True),
+        (("mlp", "zeros"), "`M_W_l2`", True),
+        (("mlp", "first"), {"M_W_l2": True, "M_W_l1": False}, True),
+        (("mlp", "first"), {"M_W_l2": np.int64(1), "M_W_l1": 2, "M_b_l1": None}, True),
+        (("heads", "both-zero"), ["none"], True),
+        (("heads", "both-zero"), "neither", True),
+        (("heads", "both-zero"), "none of them", True),
+    ],
+)
+def test_tables_say_of_each_block_whether_it_is_meant(names: tuple[str, str], answer: Any, right: bool) -> None:
+    assert exercise(*names).check(answer).right == right
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "M_b_l1 = +2, M_W_l2 = (1)",
+        "M_b_l1: 1; M_W_l2: -1/2",
+        "{'M_b_l1': [[3]], 'M_W_l2': 2}",
+        "M_b_l1 = .5 and M_W_l2 = 1e1",
+        "M_b_l1 = .01\nM_W_l2 = .01",
+        {"M_b_l1": Decimal("1e-3"), "M_W_l2": sympy.Rational(1, 2)},
+        {"M_b_l1": Fraction(1, 3), "M_W_l2": np.float32(0.5)},
+    ],
+)
+def test_numbers_are_read_with_signs_points_and_exponents(answer: Any) -> None:
+    assert exercise("mlp", "break").check(answer).right
+
+
+@pytest.mark.parametrize(
+    "answer", ["M_b_l1 = 1 or so, M_W_l2 = 2", "M_b_l1 = 1, M_W_l2", "M_b_l1 = 1e99999999", "M_b_l1 = 2 M_b_l1", "1"]
+)
+def test_nothing_of_a_text_of_numbers_is_left_out(answer: str) -> None:
+    found = exercise("mlp", "break").check(answer)
+    assert not found.right
+    assert found.text.startswith("this cannot be used")
+    assert "expected" in found.text
+
+
+def test_a_small_number_is_judged_as_it_is() -> None:
+    asked = exercise("mlp", "break")
+    assert "differ by 1e-06" in asked.check("M_b_l1 = 1e-6, M_W_l2 = 1").text
+    assert "differ by only 1e-12, too little" in asked.check("M_b_l1 = 1e-6, M_W_l2 = 1e-6").text
+
+
+def test_a_block_that_is_zero_may_be_given_as_zero() -> None:
+    asked = exercise("head", "mean")
+    assert asked.check({"M_W_Q": 0, "M_W_V": 1, "M_W_O": 1}).right
+    assert "is not free" in asked.check({"M_W_Q": 1, "M_W_V": 1, "M_W_O": 1}).text
+
+
+@pytest.mark.parametrize(
+    ("names", "answer"),
+    [
+        (("blocks", "three-copies"), Fraction(1, 3)),
+        (("blocks", "three-copies"), sympy.Rational(1, 3)),
+        (("blocks", "three-copies"), "?a = 1/3"),
+        (("blocks", "three-copies"), "⅓"),
+        (("attention", "scale"), "a = sqrt(k_hat/k)"),
+        (("attention", "scale"), sympy.sqrt(sympy.Symbol("k_hat") / sympy.Symbol("k"))),
+        (("blocks", "lower-block"), "?below = 2/3*W_l2"),
+        (("composition", "two-factors"), Decimal("0.5")),
+        (("composition", "two-factors"), np.float64(0.5)),
+        (("blocks", "repair"), ["W_l2 = [1/4*W_l2; 3/4*W_l2]"]),
+        (("blocks", "repair"), '[rewrite]\nW_l2 = "[1/4*W_l2; 3/4*W_l2]"'),
+        (("blocks", "repair"), "W_l2 = [0.33*W_l2; 0.67*W_l2]"),
+        (("hidden", "repair"), "[constraints]\n'M_I + M_P' = '0'"),
+    ],
+)
+def test_numbers_and_lines_of_any_make_are_read(names: tuple[str, str], answer: Any) -> None:
+    assert exercise(*names).check(answer).right
+
+
+def test_a_list_of_rules_as_one_writes_it() -> None:
+    asked = exercise("mlp", "derivation")
+    names, rules = asked.kind.given(asked).words, asked.solution()
+    numbered = "\n".join(f"{i}. {rule.replace(' ', '_')}." for i, rule in enumerate(rules, 1))
+    assert asked.check(numbered).right
+    assert asked.check(" ".join(str(names.index(rule) + 1) for rule in rules)).right
+
+
+@pytest.mark.parametrize("answer", ["0.3333333333", "0.33", 1 / 3, Decimal(1) / 3])
+def test_a_rounded_number_is_told_its_fraction(answer: Any) -> None:
+    found = exercise("blocks", "three-copies").check(answer)
+    assert not found.right
+    assert "is rounded" in found.text
+    assert "1/3" in found.text
+
+
+def test_what_the_prover_cannot_decide_may_be_true() -> None:
+    found = exercise("blocks", "three-copies").check("1/3 + 1/10^12")
+    assert not found.right
+    assert "cannot decide this; it may be true" in found.text
+    assert len(found.text) < 200
+
+
+# ---------------------------------------------------------------- blame
+
+
+@pytest.mark.parametrize(
+    ("names", "answer", "block"),
+    [
+        (("blocks", "lower-block"), "W_l2", ("W_l2",)),
+        (("attention", "scale"), "1", ("W_K",)),
+        (("limits", "epsilon"), "1", ("eps",)),
+        (("limits", "rotary"), "rope_base = rope_base*k_hat/k", ("rope_base",)),
+        (("head", "output-block"), "M_W_O", ("M_W_V", "M_W_O")),
+    ],
+)
+def test_to_blame_is_where_the_answer_stands(names: tuple[str, str], answer: str, block: tuple[str, ...]) -> None:
+    assert exercise(*names).check(answer).block == block
+
+
+def test_where_nothing_can_be_blamed_nothing_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    example = exercise("mlp", "zeros").check([]).counterexample
+    assert example is not None
+    monkeypatch.setattr(judging, "blame", lambda *_: Blame((), "rewritten"))
+    found = judging.refuted(example)
+    assert found.text == "the model can compute something else"
+    assert found.block == ()
+
+
+# ---------------------------------------------------------------- what nobody would answer
+
+
+class Hostile:
+    def __repr__(self) -> str:
+        raise ValueError("no")
+
+    __str__ = __repr__
+
+
+def nested(depth: int) -> list[Any]:
+    found: list[Any] = []
+    for _ in range(depth):
+        found = [found]
+    return found
+
+
+HOSTILE = {
+    "digits": lambda: 10**5000,
+    "deep": lambda: nested(100_000),
+    "object": Hostile,
+    "objects": lambda: [Hostile()],
+    "array": lambda: {"M_W_l2": np.array([["a", None]])},
+    "large array": lambda: np.zeros((2000, 2000)),
+    "long": lambda: "x" * 100_000,
+    "nearly long": lambda: "x" * 19_000,
+    "lines": lambda: "\n;[" * 6000,
+    "equals": lambda: "a=" * 9000,
+    "sum": lambda: "1+" * 490 + "1",
+    "exponent": lambda: "1e99999999",
+    "power": lambda: "9^9^9^9",
+    "decimal": lambda: Decimal("1e99999999"),
+    "bytes": lambda: b"M_W_l2",
+    "complex": lambda: 1j,
+    "infinite": lambda: {"M_W_l2": float("inf")},
+}
+KIND_BY_KIND = {exercise(*names).kind.name: names for names in ALL if names[0] not in ("limits", "composition")}
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+@pytest.mark.parametrize("kind", KIND_BY_KIND)
+def test_whatever_it_is_there_is_one_line_at_once(kind: str, what: str) -> None:
+    asked, answer = exercise(*KIND_BY_KIND[kind]), HOSTILE[what]()
+    asked.check(None)
+    start = time.perf_counter()
+    found = asked.check(answer)
+    assert time.perf_counter() - start < 2
+    assert not found.right
+    assert "\n" not in found.text
+    assert len(found.text) < 400
+
+
+def test_a_hint_is_given_whatever_is_asked_for() -> None:
+    asked = exercise("mlp", "zeros")
+    first, last = asked.hints
+    assert [asked.hint(step) for step in ("a", None, 0, -1, 2, 99)] == [first, first, first, first, last, last]
+
+
+def test_a_long_name_is_quoted_in_short() -> None:
+    for ask in (lambda: exercise("x" * 1000, "y"), lambda: exercise("mlp", "y" * 1000)):
+        with pytest.raises(VariantError) as found:
+            ask()
+        assert len(str(found.value)) < 250
+    assert len(exercise("attention", "scale").check("x" * 900).text) < 350
+
+
+def test_the_page_spells_as_the_prover_does() -> None:
+    script = (page.TEMPLATES / "course.js").read_text(encoding="utf-8")
+    written = re.search(r"const SPELLINGS = (\{.*\});", script)
+    assert written is not None
+    assert json.loads(written[1]) == SPELLINGS
+
+
 # ---------------------------------------------------------------- not stored
 
 
@@ -342,8 +671,9 @@ def test_the_page_can_run_the_model_of_every_exercise_about_numbers(name: str, o
 def test_a_factor_on_the_page_is_what_the_solver_finds() -> None:
     _, held = offline("attention", "scale")
     for point in held.data["points"]:
-        assert point["values"] == [pytest.approx((point["sizes"]["k_hat"] / point["sizes"]["k"]) ** 0.5)]
-    assert held.data["block"] == ["W_K"]
+        (value,) = map(Decimal, point["values"])
+        assert abs(value**2 - Decimal(point["sizes"]["k_hat"]) / point["sizes"]["k"]) < Decimal("1e-25")
+    assert held.data["block"] == ("W_K",)
     assert filling.number(exercise("limits", "epsilon")) == "h/h_hat"
 
 

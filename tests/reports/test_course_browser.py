@@ -86,6 +86,41 @@ def test_steps_are_revealed_one_by_one_with_the_keyboard(opened: Any) -> None:
     assert visible.count() == 1
 
 
+def test_the_focus_stays_among_the_buttons_at_the_last_step(opened: Any) -> None:
+    page = opened("mlp")
+    first = page.locator(".reveal").first
+    first.get_by_role("button", name="Next step").focus()
+    for _ in range(first.locator(".chain > li").count() - 1):
+        page.keyboard.press("Enter")
+    assert first.locator(".chain > li.later").count() == 0
+    assert page.evaluate("document.activeElement.textContent") == "Again"
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.textContent") == "Next step"
+
+
+def test_enter_on_a_choice_checks_it(opened: Any) -> None:
+    asked = box(opened("blocks"), "lower-block")
+    right = asked.get_by_label("2/3*W_l2", exact=True)
+    right.check()
+    right.press("Enter")
+    assert "Right" in asked.get_by_role("status").inner_text()
+
+
+def test_there_is_one_answer_at_a_time_where_the_prover_is(browser: Any, folder: Path) -> None:
+    page = browser.new_page()
+    html = (folder / "blocks.html").read_text(encoding="utf-8")
+    page.route("**/*", lambda route: route.fulfill(body=html, content_type="text/html"))
+    page.goto("http://localhost:1/blocks.html")
+    asked = box(page, "lower-block")
+    own, choice = asked.locator(".own"), asked.get_by_label("2/3*W_l2", exact=True)
+    own.fill("W_l2")
+    choice.check()
+    assert own.input_value() == ""
+    own.fill("W_l2")
+    assert not choice.is_checked()
+    page.close()
+
+
 def test_zeros_right_and_wrong(opened: Any) -> None:
     asked = box(opened("mlp"), "zeros")
     asked.locator("input").nth(0).check()
@@ -104,9 +139,16 @@ def test_zeros_right_and_wrong(opened: Any) -> None:
         ("(k_hat/k)**(1/2)", "Right"),
         ("√(k_hat)/√k", "Right"),
         ("k_hat/k", "W_K is 4"),
-        ("k/0", "Not yet"),
+        ("k/0", "divides by 0"),
         ("two", "two is not known here"),
-        ("sqrt(", "cannot be read"),
+        ("sqrt(", "cannot be used"),
+        ("√½*√(2*k_hat/k)", "Right"),
+        ("(k_hat/k)^½", "Right"),
+        ("a = (k_hat/k)^0.5", "Right"),
+        ("?a = sqrt(k_hat/k)", "Right"),
+        ("2½", "right behind something"),
+        ("sqrt(k_hat/k) + 1/10^30", "Not yet"),
+        ("1+" * 600 + "1", "too long"),
         ("", "Type a factor"),
     ],
 )
@@ -115,6 +157,31 @@ def test_a_factor_in_any_form(opened: Any, text: str, said: str) -> None:
     asked.locator(".typed").fill(text)
     asked.locator(".typed").press("Enter")
     assert said in asked.get_by_role("status").inner_text()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["1/3", "⅓", "2/6", "0.33", "0.3333333333", "0.3333333333333333333333", "1/3 + 1/10^20", "0.5", "2^(-1)", "3"],
+)
+def test_the_page_says_of_a_number_what_the_prover_says(opened: Any, text: str) -> None:
+    asked, one = box(opened("blocks"), "three-copies"), lesson.lesson("blocks").exercise("three-copies")
+    asked.locator(".typed").fill(text)
+    asked.get_by_role("button", name="Check").click()
+    told, found = asked.get_by_role("status").inner_text(), one.check(text)
+    assert ("Right" in told) == found.right
+    assert ("is rounded, write 1/3" in told) == ("is rounded, write 1/3" in found.text)
+
+
+def test_a_dead_start_is_not_right_where_all_must_learn(opened: Any) -> None:
+    asked, one = box(opened("training"), "alive"), lesson.lesson("training").exercise("alive")
+    inputs = asked.locator("input")
+    for picked in ([], [0], [1], [0, 1]):
+        for i in range(inputs.count()):
+            inputs.nth(i).set_checked(i in picked)
+        asked.get_by_role("button", name="Check").click()
+        told, found = asked.get_by_role("status").inner_text(), one.check([blocks_of(asked)[i] for i in picked])
+        assert ("Right" in told) == found.right
+        assert ("never move" in told) == ("never move" in found.text)
 
 
 def test_a_choice_right_and_wrong(opened: Any) -> None:
@@ -144,21 +211,27 @@ def data_of(asked: Any) -> Any:
     return json.loads(asked.evaluate("each => each.querySelector('script[type=\"application/json\"]').textContent"))
 
 
+SMALL = [["0", ".01", "+.01"], ["0", "1e-3", "1e-3"], ["0", "1e-6", "1"], ["0", "1e-6", "1e-6"], ["0", "1e1", "1/3"]]
+
+
 def test_numbers_are_run_on_the_page_as_numpy_runs_them(opened: Any) -> None:
     asked, one = box(opened("mlp"), "break"), lesson.lesson("mlp").exercise("break")
     inputs = asked.locator(".entries input")
-    for numbers in (["0", "0", "0"], ["0", "3", "-1/2"], ["2", "0", "5"], ["-2", "0", "5"], ["1", "1", "0"]):
+    for numbers in (["0", "0", "0"], ["0", "3", "-1/2"], ["2", "0", "5"], ["-2", "0", "5"], ["1", "1", "0"], *SMALL):
         for i, number in enumerate(numbers):
             inputs.nth(i).fill(number)
         asked.get_by_role("button", name="Check").click()
-        right = one.check(dict(zip(breaking_blocks(asked), numbers, strict=True))).right
-        assert ("Right" in asked.get_by_role("status").inner_text()) == right, numbers
+        right = one.check(dict(zip(blocks_of(asked), numbers, strict=True))).right
+        told = asked.get_by_role("status").inner_text()
+        assert ("Right" in told) == right, numbers
+        assert right or "differ by only" in told
     inputs.nth(0).fill("much")
     asked.get_by_role("button", name="Check").click()
     assert "a number is expected" in asked.get_by_role("status").inner_text()
 
 
-def breaking_blocks(asked: Any) -> list[str]:
+def blocks_of(asked: Any) -> list[str]:
+    """The new blocks that a page asks about."""
     return list(data_of(asked)["blocks"])
 
 
