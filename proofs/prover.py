@@ -80,6 +80,7 @@ BLOCKS = (
     "Kronecker factors",
     "sums of ones",
     "selection",
+    "diagonals",
     "common factor of heads",
 )
 SCALARS = ("scalar out", "rescale the norm", "scalars", "like terms")
@@ -287,6 +288,7 @@ NEEDS: Mapping[str, type[Expr]] = {
     "entrywise product of blocks": Hadamard,
     "rotation of blocks": Rope,
     "diagonal of blocks": Diag,
+    "diagonals": Diag,
     "definition of the norm": Norm,
     "shift of a softmax": Softmax,
     "heads of blocks": HeadSum,

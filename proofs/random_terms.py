@@ -284,6 +284,14 @@ def a_hadamard(rng: Random, rows: Expr, columns: Expr, depth: int, within: Path)
     return Hadamard(term(rng, rows, columns, depth, within), term(rng, rows, columns, depth, within))
 
 
+def with_a_diagonal(rng: Random, rows: Expr, columns: Expr, depth: int, within: Path) -> MatrixExpr:
+    """A diag(a) o B, or the other way round; or the diagonal of g diag(a)."""
+    turned = product(term(rng, rows, columns, depth, within), Diag(term(rng, Integer(1), columns, depth, within)))
+    pair = [turned, term(rng, rows, columns, depth, within)]
+    g = product(term(rng, Integer(1), columns, depth, within), Diag(term(rng, Integer(1), columns, depth, within)))
+    return choice(rng, (Hadamard(*pair), Hadamard(*reversed(pair)), product(pair[1], Diag(g))))
+
+
 def a_rope(rng: Random, rows: Expr, columns: Expr, depth: int, within: Path) -> MatrixExpr | None:
     """Turned pairs of columns: all of 2 n, or all or the first of 2 n + 2 p or 4 n in two blocks."""
     if columns not in (2 * n, 4 * n, 2 * n + 2 * p):
@@ -396,9 +404,10 @@ SELDOM: tuple[tuple[Maker, Expr, Expr], ...] = (
     *((a_head_sum, n, columns) for columns in (n, 2 * n, 2 * n, n + p)),
     (a_transpose, 2 * n, n + p),
     *((made, n, 2 * n) for made in (a_kron, a_product_of_krons, of_selected, summed_up)),
-    *((act_of_an_act, m, columns) for columns in (n, p, 2 * n)),
+    *((act_of_an_act, m, columns) for columns in (n, n, p, p, 2 * n)),
     *((a_shifted_softmax, m, columns) for columns in (n, p)),
     *((routed, rows, rows) for rows in (m, n, n)),
     *((a_hadamard, rows, 2 * n) for rows in (2 * n, 2 * n, n + p)),
     *((a_rope, m, columns) for columns in (2 * n, 4 * n, 4 * n, 2 * n + 2 * p)),
+    *((with_a_diagonal, m, columns) for columns in (n, p)),
 )

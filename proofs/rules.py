@@ -13,6 +13,7 @@ from typing import Any
 from sympy import S, Symbol, cancel, expand, sqrt, together
 
 from ..symbolic.grids import (
+    Blocks,
     cellwise,
     columns_of,
     common_cuts,
@@ -263,6 +264,21 @@ def neutral(term: Expr) -> Expr | None:
     return total(*kept) if kept else zero(*shape(term))
 
 
+def diagonals(term: Expr) -> Expr | None:
+    """diag(g diag(a))  =  diag(g) diag(a),   A diag(a) o B  =  (A o B) diag(a)  =  A o B diag(a)"""
+    parts = children(term) if isinstance(term, (Diag, Hadamard)) else ()
+    at = next((i for i, part in enumerate(parts) if of_word(part, Diag)), None)
+    if at is None:
+        return None
+    word = parts[at].args
+    return product(rebuild(term, [*parts[:at], product(*word[:-1]), *parts[at + 1 :]]), word[-1])
+
+
+def of_word(term: Expr, last: type[Any]) -> bool:
+    """Whether a term is a product of at least two matrices, the last one of some kind."""
+    return isinstance(term, MatMul) and isinstance(term.args[-1], last) and not is_scalar(term.args[-2])
+
+
 def zeros(term: Expr) -> Expr | None:
     """0'  =  0,   [0 0]  =  0,   diag(0)  =  0,   sum_e 0  =  0,   and f(0)  =  0 for an f that fixes zero"""
     kinds = (Transpose, BlockMatrix, Diag, HeadSum, Act)
@@ -276,8 +292,10 @@ def zeros(term: Expr) -> Expr | None:
 def identity(term: Expr) -> Expr | None:
     """A I  =  A  =  I A,   I'  =  I,   1'  =  1,   diag(g)'  =  diag(g),   diag(1)  =  I,   A o 1  =  A  =  1 o A
 
-    A single 1 is I too.
+    A single 1 is I too, and so is [I 0; 0 I].
     """
+    if isinstance(term, BlockMatrix):
+        return eye(term.rows) if is_unit(block_rows(term)) else None
     if isinstance(term, OneMatrix):
         return eye(term.rows) if is_identity(term) else None
     if isinstance(term, Hadamard):
@@ -295,6 +313,12 @@ def identity(term: Expr) -> Expr | None:
 
 def is_identity(term: Expr) -> bool:
     return isinstance(term, Identity) or (isinstance(term, OneMatrix) and shape(term) == (1, 1))
+
+
+def is_unit(rows: Blocks) -> bool:
+    """Whether blocks are identities on the diagonal, and zero beside it."""
+    cells = [(i == j, cell) for i, row in enumerate(rows) for j, cell in enumerate(row)]
+    return len(rows) == len(rows[0]) and all(isinstance(c, Identity if same else ZeroMatrix) for same, c in cells)
 
 
 def scalars(term: Expr) -> Expr | None:
@@ -559,6 +583,7 @@ ALGEBRA: Mapping[str, Rule] = {
     "nested blocks": block_nested,
     "product with zero": annihilate,
     "sum with zero": neutral,
+    "diagonals": diagonals,
     "zeros": zeros,
     "identity": identity,
     "scalars": scalars,

@@ -1342,6 +1342,33 @@ def a_gain_is_moved_without_being_selected(context: Any, term: Any, argument: An
 set_to(SUMS, "weighs", lambda term: isinstance(term, (Softmax, Act)), "the values of a function sum to 1")
 set_to(SUMS, "weighs", lambda term: isinstance(term, Softmax), "what is kept of a softmax sums to 1")
 
+# diagonals and the identity in blocks
+
+
+@broken("diagonals")
+def a_diagonal_leaves_every_function(context: Any, term: Any, argument: Any) -> Any:
+    word = term.arg.args if isinstance(term, Act) and isinstance(term.arg, MatMul) else ()
+    if word and isinstance(word[-1], Diag):
+        return product(rebuild(term, [product(*word[:-1])]), word[-1])
+    return RIGHT["diagonals"](context, term, argument)
+
+
+@broken("diagonals")
+def a_diagonal_is_lost(context: Any, term: Any, argument: Any) -> Any:
+    found = RIGHT["diagonals"](context, term, argument)
+    return None if found is None else product(*found.args[:-1])
+
+
+@broken("diagonals")
+def a_diagonal_leaves_a_sum_in_which_it_stands_once(context: Any, term: Any, argument: Any) -> Any:
+    if isinstance(term, Hadamard) and isinstance(term.args[0], MatAdd):
+        return RIGHT["diagonals"](context, Hadamard(term.args[0].args[0], term.args[1]), argument)
+    return RIGHT["diagonals"](context, term, argument)
+
+
+set_to("identity", "is_unit", lambda rows: isinstance(rows[0][0], Identity), "one identity in blocks is enough")
+set_to("identity", "is_unit", lambda rows: len(rows) == len(rows[0]), "every square of blocks is the identity")
+
 # ones apart
 
 
