@@ -191,7 +191,9 @@ def product(*factors: Expr) -> Expr:
     for factor in factors:
         for part in factor.args if isinstance(factor, MatMul) else (sympify(factor),):
             (scalars if is_scalar(part) else matrices).append(part)
-    scalars = sorted((c for c in scalars if c != 1), key=default_sort_key)
+    scalars = [c for c in scalars if c != 1]
+    if len(scalars) > 1:
+        scalars.sort(key=default_sort_key)
     for left, right in pairwise(matrices):
         if not same_size(shape(left)[1], shape(right)[0]):
             raise ShapeError("the factors of a product do not fit", shape_text(right), wanted(right, 0, left.cols))
