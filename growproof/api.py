@@ -23,6 +23,7 @@ Given = str | os.PathLike[str] | files.Variant
 
 def chosen_preset(variants: Sequence[files.Variant], architecture: str | None) -> Preset:
     """The architecture asked for, or the one that all the variants name.  Raises VariantError."""
+    must_be(architecture, (str, type(None)), "architecture", "its name, as `growproof list` shows it")
     named = {variant.architecture for variant in variants}
     if architecture is None and len(named) != 1:
         raise VariantError(
@@ -33,10 +34,17 @@ def chosen_preset(variants: Sequence[files.Variant], architecture: str | None) -
     return preset_named(architecture if architecture is not None else named.pop())
 
 
+def must_be(given: object, kinds: tuple[type, ...], what: str, expected: str) -> None:
+    """Raises VariantError for what is of no kind that is wanted."""
+    if not isinstance(given, kinds):
+        raise VariantError(f"this is no {what}", found=f"a {type(given).__name__}", expected=expected)
+
+
 def loaded(given: Given) -> files.Variant:
     """The variant that is given.  Raises VariantError for one that cannot be used."""
     if isinstance(given, files.Variant):
         return given
+    must_be(given, (str, os.PathLike), "variant", "a variant, its name or its file; several as in check(first, second)")
     named = os.fspath(given)
     return variant_in(named) if names_object(named) else files.load(named)
 
@@ -101,6 +109,7 @@ def variant(
 
 def loads(text: str, file: str = "<text>") -> Variant:
     """A variant from the text of a file; `file` is the name that errors show.  Raises VariantError."""
+    must_be(text, (str,), "text", "the text of a file")
     return shown(Variant, files.loads(text, file))
 
 

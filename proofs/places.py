@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from ..symbolic.architecture import Owner, Weights, levels, parameters, reweighted
+from ..symbolic.architecture import GROUPS, Owner, Weights, levels, parameters, reweighted
 from ..symbolic.expand import Block, Expansion
 from ..symbolic.terms import (
     BlockMatrix,
@@ -90,6 +90,15 @@ class _Places:
         found = parameters(self.step.new.preset)
         return found[name].scope if name in found else "layer"
 
+    def home(self, name: str, owner: Owner, path: Path) -> tuple[str, Owner]:
+        """What has one of a place, and whose it is; of a new head each layer has one, or each group that it joins."""
+        scope, old = self.scope(name), self.step.old.layer
+        if scope in ("group", "head") and path == old.path:
+            return "layer", owner[:1]
+        if scope == "head" and path == (*old.path, GROUPS):
+            return "group", (owner[0], old.heads[0].label)
+        return scope, owner
+
     def placed(self, name: str, term: MatrixExpr, owner: Owner, path: Path) -> MatrixExpr:
         """The term with a symbol of its own in every cell that is a 0, a block or an old parameter met before."""
         if isinstance(term, BlockMatrix):
@@ -113,7 +122,7 @@ class _Places:
     def another(self, name: str, inner: MatrixExpr, owner: Owner, path: Path, start: MatrixExpr) -> MatrixSymbol:
         """A block for one more place in a parameter, which starts as something else."""
         symbol = matrix(f"{name}~{len(self.more)}", inner.rows, inner.cols, path)
-        self.more.append(Block(symbol.name, self.scope(name), owner, symbol))
+        self.more.append(Block(symbol.name, *self.home(name, owner, path), symbol))
         self.ties.append((symbol, start))
         if inner in self.new:
             self.own[self.new[inner]].append(symbol.name)

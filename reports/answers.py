@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from ..proofs.remarks import Remarks
 from ..proofs.repair import Offer, Repair
 from ..proofs.residual import Remaining, remaining
 from ..proofs.statement import assumptions, plain, statement
-from ..proofs.trace import Trace, trace
+from ..proofs.trace import Trace, Value, trace
 from ..proofs.tried import Tried
 from ..proofs.unknowns import unknowns
 from ..symbolic.architecture import FAMILIES, LAYERS
@@ -24,6 +24,7 @@ from ..symbolic.notation import latex, text
 from .derivation import chains
 
 FORMAT = "growproof answer 1"
+ROUNDING = 1e-12  # of the largest entry: less is what rounding leaves of 0
 Json = dict[str, Any]
 
 
@@ -357,8 +358,8 @@ def counterexample_text(found: Counterexample, steps: Trace) -> Iterator[str]:
     yield "  every other entry is 0"
     first, end = steps.first_divergence, steps.values[-1]
     if first is not None:
-        yield f"  first difference: {first.place}, {matrix_text(first.original)} becomes {matrix_text(first.expanded)}"
-    yield f"  output: {matrix_text(end.original)} becomes {matrix_text(end.expanded)}"
+        yield f"  first difference: {first.place}, {before_and_after(first)}"
+    yield f"  output: {before_and_after(end)}"
     times = f"{found.replay.ratio:.1g} times the bound for rounding errors"
     yield f"  replayed in numpy: the outputs differ by {found.replay.max_abs:.3g}, {times}"
 
@@ -383,10 +384,30 @@ def tables(where: str, nested: Mapping[str, Any]) -> Iterator[tuple[str, str, An
             yield from tables(f"{before}{family.removesuffix('s')} {i}: ", member)
 
 
-def matrix_text(array: Any) -> str:
+def before_and_after(value: Value) -> str:
+    """A value of both models."""
+    before, after = value.original, value.expanded
+    return f"{matrix_text(before, after)} becomes {matrix_text(after, before)}"
+
+
+def matrix_text(array: Any, beside: Any = None) -> str:
+    """A matrix in one line; without fractions where it, or what it stands beside, has numbers that are none.
+
+    >>> matrix_text(np.array([[0.25, 2]])), matrix_text(np.array([[0.25, 2, 2**0.5]]))
+    ('[1/4, 2]', '[0.25, 2, 1.41421]')
+    """
     if array is None:
         return "nothing"
-    return "[" + "; ".join(", ".join(entry_text(entry) for entry in row) for row in array) + "]"
+    both = [entry for one in (array, beside) if one is not None for row in one for entry in row]
+    if not any(isinstance(number_json(entry), dict) for entry in both):
+        return in_brackets([[entry_text(entry) for entry in row] for row in array])
+    least = ROUNDING * max(abs(float(entry)) for entry in both)
+    rows = [[float(entry) if abs(float(entry)) > least else 0 for entry in row] for row in array]
+    return in_brackets([[f"{entry:.6g}" for entry in row] for row in rows])
+
+
+def in_brackets(rows: Sequence[Sequence[str]]) -> str:
+    return "[" + "; ".join(", ".join(row) for row in rows) + "]"
 
 
 def entry_text(entry: Any) -> str:

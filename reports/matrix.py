@@ -14,6 +14,7 @@ from ..proofs.matrix import SIX, Cell, Matrix, matrix
 from ..symbolic.architecture import PRESETS, paper_model
 from ..symbolic.expand import expand
 from ..symbolic.variant import load
+from ..symbolic.writing import fitted
 from .answers import counterexample_json
 from .files import folder, written
 from .page import environment, policy, style_sheet
@@ -40,7 +41,8 @@ def run(chosen: argparse.Namespace, say: Say) -> Matrix:
     names = chosen.expansion or SIX
     expansions = {name: load(name) for name in names}
     for variant in expansions.values():
-        expand(paper_model(preset_named(variant.architecture)), variant)
+        own = preset_named(variant.architecture)
+        expand(paper_model(own), fitted(variant, own))
     presets = [preset_named(name) for name in dict.fromkeys(chosen.architecture or PRESETS)]
     with ExitStack() as files:
         page = files.enter_context(written(chosen.html)) if chosen.html is not None else None

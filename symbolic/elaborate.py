@@ -44,13 +44,15 @@ class Scope:
     """What the names of an expression mean, and what is known of the sizes.
 
     `above` gives, for a grown size, the size that it exceeds: p_hat - p >= 1.  In the body of a sublayer `rows` is the
-    number of tokens: a single row, such as a bias, is added to each of so many.
+    number of tokens: a single row, such as a bias, is added to each of so many.  `elsewhere` says of a name that is
+    not among these what it means in other places, and what should stand here.
     """
 
     names: Mapping[str, Expr]
     above: Mapping[Symbol, Expr]
     act: str
     rows: Expr | None = None
+    elsewhere: Callable[[str], tuple[str, str] | None] = lambda name: None
 
     def spread(self, scalar: Expr) -> Expr:
         """The scalar with every grown size written as the old one plus a positive symbol."""
@@ -177,6 +179,10 @@ def _term(expression: Expression, scope: Scope, shape: Shape | None) -> Expr:
 def _name(place: Expression, name: str, scope: Scope) -> Expr:
     if name in scope.names:
         return scope.names[name]
+    known = scope.elsewhere(name)
+    if known is not None:
+        meaning, expected = known
+        raise error_at(place, f"this name means nothing here: {meaning}", name, expected)
     guess = nearest(name, scope.names)
     raise error_at(
         place,
@@ -205,6 +211,8 @@ def _operation(node: syntax.BinaryOp, scope: Scope, shape: Shape | None) -> Expr
         return _bounded(node, product(1 / right, left), scope)
     if not (right.is_integer and scope.is_nonnegative(right)):
         _nonzero(node.left, left, scope)
+    if not (scope.is_positive(right) or scope.is_nonzero(left)):
+        raise error_at(node, "a power 0^0 means nothing", show(node), "a base that is never zero")
     if not (right.is_integer or scope.is_positive(left)):
         raise error_at(node.left, "a power of what may be negative", show(node.left), "something positive")
     return _bounded(node, left**right, scope)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from sympy import Integer
 from sympy import expand as multiplied_out
@@ -30,6 +31,7 @@ from .architecture import (
 from .becoming import becomes
 from .elaborate import Scope, elaborate, is_unknown, shape_of
 from .errors import VariantError
+from .meaning import NEW_LAYER, Meaning, an_architecture_with, elsewhere
 from .notation import instance
 from .syntax import Expression, Name, error_at, names, nearest
 from .terms import (
@@ -80,7 +82,8 @@ class Expansion:
 def expand(old: Transformer, variant: Variant, step: int = 1) -> Expansion:
     """Apply a variant to a model, as the step-th of a chain.
 
-    Raises VariantError for an unknown name, a wrong shape, or a parameter that should grow and has no rewrite.
+    Raises VariantError for an unknown name, a wrong shape, a parameter that should grow and has no rewrite, and for a
+    variant of what the model lacks and nothing else, about which every claim would be true.
     """
     return _Application(old, variant, step).result()
 
@@ -162,8 +165,15 @@ class _Application:
         more = {s: 1 + Symbol(f"{s}~", integer=True, nonnegative=True) for s in spread.free_symbols}
         return bool(multiplied_out(spread.subs(more)).is_nonnegative)
 
-    def _scope(self, known: Mapping[str, Expr]) -> Scope:
-        return Scope(known, self.above, self.old.preset.act)
+    def _scope(self, known: Mapping[str, Expr], here: str = "model") -> Scope:
+        """What names mean to something of `here`: the model, a layer, a group, a head, an expert or a new layer."""
+        return Scope(known, self.above, self.old.preset.act, elsewhere=partial(self._elsewhere, here))
+
+    def _elsewhere(self, here: str, name: str) -> Meaning | None:
+        """What a name means that means nothing to something of `here`."""
+        owners = {known: parameter.scope for known, parameter in parameters(self.old.preset).items()}
+        owners |= {block.name: block.scope for block in self.blocks}
+        return elsewhere(name, owners, here, self.old.preset)
 
     def _new_sizes(self) -> dict[str, Expr]:
         """The number of experts, where there are any from now on."""
@@ -230,12 +240,19 @@ class _Application:
 
     def _shape(self, name: str, others: Mapping[str, Expr] | None = None) -> tuple[Expr, Expr]:
         """The shape that the file gives a new block."""
-        block, known = self.variant.new[name], self._scope({**(others or {}), **self.size_names})
+        block = self.variant.new[name]
+        known = replace(self._scope({**(others or {}), **self.size_names}), elsewhere=self._lone_size)
         rows, columns = (elaborate(side, known, None) for side in (block.rows, block.columns))
         for place, value in ((block.rows, rows), (block.columns, columns)):
             if not known.is_size(value):
                 raise error_at(place, "a size must be at least 1 for all sizes", str(value), "a positive size")
         return rows, columns
+
+    def _lone_size(self, name: str) -> Meaning | None:
+        """What a size of its own needs, where the side of a new block has a name that is no size."""
+        if name in KNOWN or nearest(name, self.size_names):
+            return elsewhere(name, {}, "model", self.old.preset)
+        return "a size of its own stands alone on two sides in [new]", "a size, or a second side of this name"
 
     def _given_scope(self, name: str, homes: set[str]) -> str | None:
         """The scope that the file gives a block; one that the block cannot have is refused."""
@@ -354,18 +371,29 @@ class _Application:
                 raise error_at(name, what, TOKENS, "a parameter or a new block")
 
     def _check_names(self) -> None:
-        """Names of other architectures are skipped and reported."""
-        skipped = []
+        """Names of other architectures are skipped and reported; a variant must have something beside them."""
+        skipped: list[tuple[str, str]] = []  # the table and the name
+        there = [*self.variant.grows, *(one for one in (self.variant.added_head, self.variant.added_layer) if one)]
         for home, name, entry in self._entries():
             if home == "old" and name in self.variant.new:
                 raise error_at(entry, "a new block has no rewrite", name, "a parameter")
-            if name not in (*self.parameters, *SUBLAYERS) and not has_scalar(name, self.old.preset):
-                skipped.append(name)
-        if "rope" in self.variant.becomes and not has_scalar("rope_base", self.old.preset):
-            skipped.append("rope")
-        if skipped:
-            names = ", ".join(dict.fromkeys(skipped))
-            self.assumptions.append(f"the architecture has none of these, which are skipped: {names}")
+            if name in (*self.parameters, *SUBLAYERS) or has_scalar(name, self.old.preset):
+                there.append(name)
+            else:
+                skipped.append(("rewrite", name))
+        for option in self.variant.becomes:
+            if option == "rope" and not has_scalar("rope_base", self.old.preset):
+                skipped.append(("becomes", option))
+            else:
+                there.append(option)
+        if not skipped:
+            return
+        names = ", ".join(dict.fromkeys(name for _, name in skipped))
+        if not there:
+            what = f"`{self.old.preset.name}` has nothing that the variant changes"
+            needed = ("rope_base" if name == "rope" else name for _, name in skipped)
+            raise self.variant.place(*skipped[0]).error(what, names, an_architecture_with(needed))
+        self.assumptions.append(f"the architecture has none of these, which are skipped: {names}")
 
     def _names(self, owner: Owner, scope: str, *weights: Mapping[str, Expr]) -> dict[str, Expr]:
         preset = self.old.preset
@@ -386,7 +414,7 @@ class _Application:
         overrides: Entries = NOTHING,
     ) -> dict[str, MatrixExpr]:
         """The matrices of one owner after the variant; `outer` holds those of what it belongs to."""
-        known = self._scope(self._names(owner, scope, *outer, weights))
+        known = self._scope(self._names(owner, scope, *outer, weights), scope)
         entries = {**self.variant.rewrite, **overrides}
         result: dict[str, MatrixExpr] = {}
         for name, parameter in self.parameters.items():
@@ -397,7 +425,7 @@ class _Application:
                 what = f"the architecture that it becomes has {name}, and no rewrite gives it"
                 place = self.variant.place("becomes", next(iter(self.variant.becomes)))
                 raise place.error(what, "no entry", f"[rewrite] {name}")
-            here = known if name != TOKENS else self._scope({**known.names, TOKENS: old})
+            here = known if name != TOKENS else replace(known, names={**known.names, TOKENS: old})
             result[name] = old if entry is None else elaborate(entry, here, shape)
             if entry is None:
                 self._check_unchanged(name, old, shape)
@@ -462,14 +490,14 @@ class _Application:
         known = {**self._names((), "model"), X: matrix(INPUT, *shape)}
         known |= {name: matrix(as_it_was(name), *term.shape) for name, term in weights.items()}
         known |= {name: matrix(as_it_was(name), *shape) for name in SUBLAYERS}
-        scope = replace(self._scope(known), rows=shape[0])
+        scope = replace(self._scope(known, "layer"), rows=shape[0])
         bodies = {name: elaborate(body, scope, shape) for name, body in self.variant.forward.items()}
         return replace(layer, weights=weights, bodies=bodies)
 
     def _scale(self, known: Mapping[str, Expr], old: Expr) -> Expr:
         """The score factor: as the file says, else as the architecture has it for the grown k."""
         if "scale" in self.variant.rewrite:
-            return self._scalar("scale", old, known)
+            return self._scalar("scale", old, known, "head")
         return default_scalar("scale", self.preset, self.sizes)
 
     def _model_scalar(self, name: str) -> Expr:
@@ -481,7 +509,7 @@ class _Application:
             pairs = side("f", self.sizes) / side("f", self.old.sizes)
             kept = name == "rope_base" and "rope" in self.variant.becomes and has_scalar(name, preset)
             return old**pairs if kept else old if before == now else now
-        found, place = self._scalar(name, old, known), self.variant.rewrite[name]
+        found, place = self._scalar(name, old, known, "model"), self.variant.rewrite[name]
         if any(is_unknown(symbol) for symbol in found.free_symbols):  # its sign is looked at once it is solved for
             return found
         if name in ("eps", "eps_qk") and not self._scope(known).is_nonnegative(found):
@@ -490,8 +518,8 @@ class _Application:
             raise error_at(place, f"{name} must be positive", str(found), "more than 0 for all sizes")
         return found
 
-    def _scalar(self, name: str, old: Expr, known: Mapping[str, Expr]) -> Expr:
-        return canonical(elaborate(self.variant.rewrite[name], self._scope({**known, name: old}), None))
+    def _scalar(self, name: str, old: Expr, known: Mapping[str, Expr], here: str) -> Expr:
+        return canonical(elaborate(self.variant.rewrite[name], self._scope({**known, name: old}, here), None))
 
     def _given(self, scope: str, added: Added, known: Scope, what: str) -> dict[str, MatrixExpr]:
         """The matrices of something new: every parameter of its scope, and nothing else."""
@@ -530,13 +558,13 @@ class _Application:
                 raise error_at(entry, "a head that joins a group has its keys and values", name, "W_Q and W_O")
         shared = self._shared(family)
         owner, outer = (layer.label, family.label), (self.old.weights, layer.weights)
-        known = self._scope(self._names(owner, "group", *outer, shared))
+        known = self._scope(self._names(owner, "group", *outer, shared), "group")
         weights = self._rewritten("group", shared, owner, *outer) | self._given("head", added, known, "the new head")
         scale = self._scale(known.names, self._plain_scale)
         return Heads(f"{family.label}head{self.step}", self._ordered(weights), scale, family.path[:-1])
 
     def _added_head(self, layer: Layer, added: Added) -> Heads:
-        known = self._scope(self._names((layer.label,), "layer", self.old.weights, layer.weights))
+        known = self._scope(self._names((layer.label,), "layer", self.old.weights, layer.weights), "layer")
         weights = self._given("group", added, known, "the new head") | self._given("head", added, known, "the new head")
         scale = self._scale(known.names, self._plain_scale)
         return Heads(f"head{self.step}", self._ordered(weights), scale, layer.path)
@@ -562,7 +590,7 @@ class _Application:
         label = self._new_layer
         owners = {"layer": (label,), "group": (label, ""), "head": (label, ""), "expert": (label, EXPERTS)}
         own, of_group, of_head, of_expert = (
-            self._scope(self._names(owner, scope, self.old.weights)) for scope, owner in owners.items()
+            self._scope(self._names(owner, scope, self.old.weights), NEW_LAYER) for scope, owner in owners.items()
         )
         weights = self._given("layer", added, own, "the new layer")
         of_heads = self._given("group", added, of_group, "the new layer")
@@ -585,11 +613,12 @@ class _Application:
         for source, constraint in enumerate(self.variant.constraints):
             used = {name.name for side in (constraint.left, constraint.right) for name in names(side)}
             if not used & set(self.variant.new):
+                new = ", ".join(self.variant.new)
                 raise error_at(
                     constraint.left,
                     "a constraint speaks of a new block",
                     ", ".join(sorted(used)) or "no name",
-                    "one of " + ", ".join(self.variant.new),
+                    f"one of {new}" if new else "a block of [new], which is not there",
                 )
             if used & set(self.variant.new) <= set(self.skipped):
                 continue  # about what this architecture does not have
@@ -605,6 +634,9 @@ class _Application:
         mentioned = [name for side in (constraint.left, constraint.right) for name in names(side)]
         for name in mentioned:
             if name.name not in anywhere:
+                known = self._elsewhere("model", name.name)
+                if known is not None:
+                    return error_at(name, f"this name means nothing here: {known[0]}", name.name, known[1])
                 guess = nearest(name.name, anywhere)
                 expected = f"{guess}?" if guess else "another name"
                 return error_at(name, "this name means nothing here", name.name, expected)

@@ -149,6 +149,29 @@ WRONG = {
         "the constraints cannot be met",
     ),
     "no name": (('name = "Mine"\n', ""), 1, 1, "the variant has no name"),
+    "zero to the power of zero": (('"[W_l1, A]"', '"[0^0*W_l1, A]"'), 12, 11, "a power 0^0 means nothing; found 0^0"),
+    "zero to a power that may be zero": (
+        ('"[W_l1, A]"', '"[(p - h)^(k - 1)*W_l1, A]"'),
+        12,
+        17,
+        "a power 0^0 means nothing; found (p - h)^(k - 1)",
+    ),
+    "the number of heads in a product": (('"[W_l1, A]"', '"[1/E*W_l1, A]"'), 12, 12, "E is the number of heads"),
+    "the number of layers in a product": (('"[W_l1, A]"', '"[N*W_l1, A]"'), 12, 10, "N is the number of layers"),
+    "a size of its own on one side": (
+        ('A = "h, p_hat - p"', 'A = "h, p_hat - p"\nu = "v, r"'),
+        8,
+        9,
+        "a size of its own stands alone on two sides in [new]; found r",
+    ),
+    "what another architecture has": (
+        ('"[b_l1, B]"', '"[b_l1 + c_MLP*W_l1, B]"'),
+        13,
+        17,
+        "`paper` has no such parameter; found c_MLP; expected what it has, or an architecture that has c_MLP: gpt2",
+    ),
+    "what belongs to a head": (('"[W_l1, A]"', '"[W_Q, A]"'), 12, 10, "W_Q belongs to a head, and this to a layer"),
+    "a grown size that does not grow": (('"[W_l1, A]"', '"[W_l1, k_hat*A]"'), 12, 16, "k does not grow"),
 }
 
 
@@ -159,6 +182,115 @@ def test_a_wrong_variant_is_refused_at_its_place(run, variant, what):
     shown = checked(run("check", path, limit=PROMPT))
     assert shown.startswith(f"{path}:{line}:{column}: ")
     assert words in shown
+
+
+def test_a_constraint_without_any_new_block_says_what_is_missing(run, tmp_path):
+    path = tmp_path / "old.toml"
+    path.write_text('name = "x"\n[rewrite]\nW_l1 = "2*W_l1"\n[constraints]\nW_l1 = "0"\n')
+    expected = "a constraint speaks of a new block; found W_l1; expected a block of [new], which is not there"
+    assert checked(run("check", path)) == f"{path}:5:1: {expected}"
+
+
+# Rewrites, the architecture, and what is said; where there is none, it is the one that a file without a name has.
+OTHERS = {
+    "a block of a head in what a group has": (
+        '[new]\nR = "v, v; per head"\n[rewrite]\nW_V = "W_V*R"\nW_O = "R\'*W_O"\n',
+        "mistral",
+        "R belongs to a head, and this to a group of heads",
+    ),
+    "a matrix of a head in a head that joins a group": (
+        '[added.head]\ngroup = "one"\nW_Q = "W_Q"\nW_O = "0"\n',
+        "mistral",
+        "W_Q belongs to a head, and this to a group of heads",
+    ),
+    "a bias of a head in one of the layer": (
+        '[rewrite]\nb_O = "b_O + b_V*W_O"\n',
+        "vit",
+        "b_V belongs to a head, and this to a layer",
+    ),
+    "what a new layer does not have": (
+        "[added.layer]\n"
+        + "".join(f'{name} = "0"\n' for name in ("g_MHA", "W_Q", "W_K", "W_V", "W_O", "g_MLP"))
+        + 'W_l1 = "W_l1"\nb_l1 = "0"\nW_l2 = "0"\nb_l2 = "0"\n',
+        "paper",
+        "W_l1 belongs to a layer, and this to a new layer",
+    ),
+    "a scalar in another rewrite": (
+        '[rewrite]\nW_K = "scale*W_K"\n',
+        "paper",
+        "only the rewrite of scale may use it",
+    ),
+    "a constraint on what is not there": (
+        '[new]\nM = "1, h"\n[rewrite]\nb_l2 = "b_l2 + M"\n[constraints]\nM = "b_O"\n',
+        "paper",
+        "`paper` has no such parameter; found b_O",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", OTHERS)
+def test_a_name_that_means_something_elsewhere_is_refused_with_what_it_means(run, tmp_path, what):
+    tables, architecture, words = OTHERS[what]
+    path = tmp_path / "other.toml"
+    path.write_text(f'name = "x"\n{tables}')
+    assert f"this name means nothing here: {words}" in checked(run("check", path, "--architecture", architecture))
+
+
+# --- nothing that applies ---
+
+NOTHING = {
+    "a router where there are no experts": ('W_R = "2*W_R"', "paper", "3:1", "W_R", "W_R: mixtral"),
+    "an epsilon where there is none": ('eps = "eps^2"', "paper", "3:1", "eps", "eps: paper-eps, gpt2"),
+    "the input of a tied model": ('I = "2*I"', "gemma", "3:1", "I", "I: paper, paper-eps"),
+    "several": ('b_l1 = "2*b_l1"\nP = "3*P"', "llama", "3:1", "b_l1, P", "some of these: paper, paper-eps"),
+}
+
+
+@pytest.mark.parametrize("what", NOTHING)
+def test_a_variant_of_which_nothing_applies_is_refused_and_not_proved(run, tmp_path, what):
+    rewrites, architecture, place, found, having = NOTHING[what]
+    path = tmp_path / "nothing.toml"
+    path.write_text(f'name = "x"\n[rewrite]\n{rewrites}\n')
+    for command in ("check", "constraints"):
+        shown = checked(run(command, path, "--architecture", architecture))
+        assert shown.startswith(
+            f"{path}:{place}: `{architecture}` has nothing that the variant changes; found {found};"
+        )
+        assert f"expected an architecture that has {having}" in shown
+
+
+def test_a_forgotten_architecture_does_not_make_a_false_claim_true(run, tmp_path):
+    path = tmp_path / "router.toml"
+    path.write_text('name = "x"\n[rewrite]\nW_R = "2*W_R"\n')
+    checked(run("check", path))
+    assert run("check", path, "--architecture", "mixtral").status == 1
+
+
+def test_a_link_of_which_nothing_applies_is_refused(run, tmp_path):
+    path = tmp_path / "router.toml"
+    path.write_text('name = "x"\n[rewrite]\nW_R = "2*W_R"\n')
+    for chain in (("mlp-expansion", path), (path, "mlp-expansion")):
+        assert "has nothing that the variant changes" in checked(run("check", *chain))
+
+
+def test_kept_frequencies_alone_are_nothing_where_nothing_is_rotary(run, tmp_path):
+    path = tmp_path / "rope.toml"
+    path.write_text('name = "x"\n[becomes]\nrope = "kept"\n')
+    assert "found rope; expected an architecture that has rope_base: llama" in checked(run("check", path))
+
+
+@pytest.mark.parametrize(
+    "tables",
+    [
+        "",  # a file that changes nothing says so itself
+        '[rewrite]\nW_R = "2*W_R"\nW_l1 = "W_l1"\n',
+        '[new]\nA = "h, h"\n[rewrite]\neps = "2*eps"\nW_out = "W_out + A*W_out"\n[constraints]\nA = "0"\n',
+    ],
+)
+def test_a_variant_of_which_something_applies_or_that_says_nothing_is_still_proved(run, tmp_path, tables):
+    path = tmp_path / "some.toml"
+    path.write_text(f'name = "x"\n{tables}')
+    assert run("check", path).status == 0
 
 
 @pytest.mark.parametrize("what", ["an unknown symbol", "wrong TOML", "a negative size"])

@@ -6,11 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from sympy import Float, Integer, Rational, sqrt
 
 from growproof.proofs.check import claim_of
 from growproof.proofs.experiment import factors, is_power_of_two
 from growproof.proofs.prover import STRATEGIES
 from growproof.proofs.tried import tried
+from growproof.reports.answers import matrix_text
 from growproof.symbolic.architecture import PRESETS, paper_model
 from growproof.symbolic.expand import expand
 from growproof.symbolic.variant import load, loads
@@ -80,7 +82,10 @@ def test_the_smallest_repairs_are_offered_with_the_text_of_a_variant(run, varian
 
 
 def test_a_factor_is_found_for_what_is_written_twice(answer):
-    assert [one["change"] for one in answer(TWICE)["repairs"]] == ["W_l2 = [1/2*W_l2; 1/2*W_l2]"]
+    """Half of what is written, or, since relu(A/2) = relu(A)/2, half of what is read."""
+    changes = [one["change"] for one in answer(TWICE)["repairs"]]
+    assert changes[0] == "W_l2 = [1/2*W_l2; 1/2*W_l2]"
+    assert set(changes[1:]) <= {"W_l1 = [1/2*W_l1, 1/2*W_l1], b_l1 = [1/2*b_l1, 1/2*b_l1]"}
 
 
 def test_repairs_are_written_as_files_that_are_proved(run, variant, tmp_path):
@@ -124,6 +129,47 @@ def test_the_page_says_what_the_text_says(run, tmp_path, text):
         ("  factor ", "floating point rounds products"),
     ):
         assert words not in said or mark in shown
+
+
+def test_nothing_is_offered_that_undoes_the_whole_variant(run, tmp_path):
+    path = tmp_path / "gelu.toml"
+    path.write_text('name = "x"\n[rewrite]\nW_l1 = "2*W_l1"\nb_l1 = "2*b_l1"\nW_l2 = "1/2*W_l2"\n')
+    ran = run("check", path, "--architecture", "gpt2")
+    assert ran.status == 1
+    assert "repair" not in ran.out
+
+
+def test_what_is_to_blame_is_never_nothing(run, tmp_path):
+    path = tmp_path / "turned.toml"
+    path.write_text('name = "x"\n[new]\nS = "p, p; selection"\n[rewrite]\nW_l1 = "W_l1*S"\nW_l2 = "S\'*W_l2"\n')
+    for architecture in ("paper", "t5"):
+        assert re.search(
+            r"^  to blame: S \(with ", run("check", path, "--architecture", architecture).out, re.MULTILINE
+        )
+
+
+def test_a_matrix_is_of_fractions_or_of_decimals_and_shows_no_rounded_zero():
+    half, root = Rational(1, 2), sqrt(Integer(2))
+    assert matrix_text([[half, Integer(2)]]) == "[1/2, 2]"
+    assert matrix_text([[half, Integer(2), root]]) == "[0.5, 2, 1.41421]"
+    assert matrix_text([[half, Float("8.20053e-143")]]) == "[0.5, 0]"
+    assert matrix_text([[half]], [[root]]) == "[0.5]"
+    assert matrix_text([[Float("8.2e-143")]]) == "[8.2e-143]"  # all that there is
+    assert matrix_text(None, [[root]]) == "nothing"
+
+
+def test_where_the_models_part_both_are_written_alike(run, tmp_path):
+    path = tmp_path / "keys.toml"
+    path.write_text(
+        'name = "x"\n[grows]\nk = "k + 2*r"\n[new]\nA = "h, r"\nB = "h, r"\n[rewrite]\n'
+        'W_Q = "[sqrt((k + 2*r)/k)*W_Q, A, A]"\nW_K = "[W_K, B, -B]"\n[becomes]\nrope = "kept"\n'
+    )
+    said = run("check", path, "--architecture", "llama").out
+    shown = [line for line in said.splitlines() if "first difference" in line or line.startswith("  output")]
+    assert len(shown) == 2
+    for line in shown:
+        assert not ("/" in line and "." in line), line
+        assert "e-" not in line, line
 
 
 # --- undecided: what remains, and what was tried ---
@@ -184,8 +230,6 @@ def test_a_factor_on_a_scalar_counts_too():
 
 
 def test_powers_of_two_are_told_from_others():
-    from sympy import Integer, Rational, sqrt
-
     assert all(map(is_power_of_two, (Integer(1), Integer(8), Rational(1, 4))))
     assert not any(map(is_power_of_two, (Integer(0), Integer(3), Integer(-2), Rational(3, 4), sqrt(2))))
 

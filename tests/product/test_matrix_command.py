@@ -96,7 +96,7 @@ def test_a_variant_of_ones_own_is_a_column(run, tmp_path):
     assert ran.status == 0
     assert [line.split() for line in ran.out.splitlines()[2:4]] == [["llama", "proved"], ["gpt2", "-"]]
     assert "does not apply: " in ran.out
-    assert "the architecture has nothing that the expansion changes" in ran.out
+    assert "`gpt2` has nothing that the variant changes: W_gate" in ran.out
 
 
 def test_an_undecided_cell_gives_status_3(monkeypatch, run):

@@ -70,6 +70,24 @@ def test_nothing_to_check_is_an_error():
 
 
 @pytest.mark.parametrize(
+    ("call", "found"),
+    [
+        (lambda: growproof.check(["heads-expansion", "mlp-expansion"]), "a list; .* as in check"),
+        (lambda: growproof.check(3), "a int; expected a variant, its name or its file"),
+        (lambda: growproof.prove(None), "a NoneType"),
+        (lambda: growproof.expand(b"mlp-expansion"), "a bytes"),
+        (lambda: growproof.check("mlp-expansion", architecture=["paper"]), "a list; expected its name"),
+        (lambda: growproof.loads(3), "a int; expected the text of a file"),
+    ],
+    ids=["a list", "a number", "nothing", "bytes", "an architecture", "a text"],
+)
+def test_what_is_no_variant_is_an_error_that_says_what_is_wanted(call, found):
+    with pytest.raises(VariantError, match=f"this is no .*; found {found}") as raised:
+        call()
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
     ("more", "words"),
     [
         ({"rewrite": {"W_l1": "[W_l1, "}}, "in rewrite.W_l1: .*not closed"),

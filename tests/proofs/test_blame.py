@@ -208,6 +208,12 @@ def test_what_is_read_where_the_models_part_is_never_nothing(name, monkeypatch):
     assert set(named.names) <= set(found.steps[0].variant.rewrite)
 
 
+def test_a_formula_that_agrees_in_one_layer_is_to_blame_in_the_next():
+    """What the units of layer 1 read agrees; the same formula in layer 2 is the first that differs."""
+    found = refuted(SELECTED)
+    assert parted(found, trace(found)) == ("W_l1", "b_l1")
+
+
 def test_what_another_body_reads_is_not_called_rewritten():
     assert blamed('name = "f"\n[forward]\nMLP = "2*MLP"\n').reason == "read where the models part first"
 

@@ -495,3 +495,17 @@ def test_training_notices_another_convention(grown_by_trees, monkeypatch):
     monkeypatch.setitem(globals(), "DEAD_ZONE", 0.0)
     moved = first_moves(MLP, frozenset({"M_W_l1", "M_b_l1"}), grown_by_trees)
     assert (moved["M_W_l1"], moved["M_b_l1"]) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("entries", "architecture", "first"),
+    [
+        ('group = "one"\nW_Q = "Q"\nW_O = "0"', "mistral", 2),  # W_O moves at once: the group's values are there
+        ('W_Q = "Q"\nW_K = "Q"\nW_V = "ones(h, v)"\nW_O = "0"', "paper", 2),
+        ('W_Q = "Q"\nW_K = "Q"\nW_V = "0"\nW_O = "0"', "paper", None),  # either zero keeps the other still
+    ],
+)
+def test_a_zero_of_a_new_head_is_trained_like_any_other_matrix_of_it(entries, architecture, first):
+    text = f'name = "f"\n[new]\nQ = "h, k"\n[added.head]\n{entries}\n'
+    claim = claim_of([loads(text, "f.toml")], paper_model(PRESETS[architecture]))
+    assert liveness(claim).first == {"Q": first}

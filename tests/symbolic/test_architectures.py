@@ -115,7 +115,7 @@ COUNTS: dict[tuple[str, Any], tuple[str, Options, str, str]] = {
     ("qk_norm", True): (ATTENTION, {}, "proved", "refuted"),
     # The angles follow k.
     ("positions", "rotary"): (ATTENTION, {}, "proved", "refuted"),
-    ("positions", "bias"): (rewritten(B_pos="2*B_pos"), {}, "proved", "refuted"),
+    ("positions", "bias"): (rewritten(B_pos="2*B_pos", W_out="W_out"), {}, "proved", "refuted"),
     ("positions", "none"): (changed("hidden-expansion", 'M_P = "0"\n', ""), {}, "refuted", "proved"),
     # New columns at the end are pairs of their own where pairs stand side by side, and part the old ones in halves.
     ("rope_layout", "half"): (
@@ -321,7 +321,7 @@ M = "eye(n_experts)"
 
 def test_what_is_said_of_blocks_that_an_architecture_has_no_use_for_is_left_out_there():
     """The number of experts is a size where there are experts only."""
-    variant = loads(EXPERTS_ONLY, "experts.toml")
+    variant = loads(EXPERTS_ONLY.replace("[rewrite]\n", '[rewrite]\nW_out = "W_out"\n'), "experts.toml")
     assert check([variant], PRESETS["llama"]).verdict == "proved"
     assert check([variant], PRESETS["mixtral"]).verdict == "proved"
     assert expand(paper_model(PRESETS["llama"]), variant).constraints == ()

@@ -50,6 +50,8 @@ def test_a_size_that_is_no_inner_size_is_an_error_with_its_place(inner, other):
     with pytest.raises(VariantError) as caught:
         expanded(product(inner, other))
     assert (caught.value.line, caught.value.found) == (3, inner.removeprefix("2*"))
+    grown = inner.endswith("_hat")
+    assert ("k does not grow" if grown else "stands alone on two sides in [new]") in caught.value.message
 
 
 def test_in_a_chain_each_variant_has_inner_sizes_of_its_own():
