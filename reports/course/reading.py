@@ -99,7 +99,7 @@ def described(answer: object) -> str:
     """
     if isinstance(answer, str):
         return quoted(answer)
-    small = answer is None or (isinstance(answer, (int, float, Fraction)) and abs(answer) < 1e30)
+    small = answer is None or (isinstance(answer, (int, float, Fraction)) and -1e30 < answer < 1e30)
     return str(answer) if small or isinstance(answer, float) else f"a {type(answer).__name__}"
 
 
