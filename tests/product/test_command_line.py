@@ -354,7 +354,8 @@ def test_ctrl_c_during_the_report_leaves_no_file_and_no_traceback(process, tmp_p
     assert len(list(tmp_path.iterdir())) == 2, "the temporary file beside the report"
     started.send_signal(signal.SIGINT)
     out, err = started.communicate(timeout=60)
-    assert (started.returncode, out) == (130, "")
+    assert out == ""
+    assert started.returncode in (130, -signal.SIGINT)  # a shell says 130 of both; Python ends so out of an exec
     assert err == "growproof: interrupted; nothing unfinished was written\n"
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
     assert report.read_text(encoding="utf-8") == "the report of before"

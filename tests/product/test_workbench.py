@@ -30,7 +30,7 @@ from growproof.reports.workbench.work import BusyError, LateError, Workers
 from growproof.symbolic.variant import catalogue, load
 
 TEXT = load("mlp-expansion").text
-FALSE = 'name = "Louder"\n[rewrite]\nW_V = "2*W_V"\n'
+FALSE = 'name = "Louder"\n[rewrite]\nW_V = "2*W_V"\nW_O = "[W_O]"\n'
 MALFORMED = 'name = "Wrong"\n[rewrite]\nW_V = "2*W_W"\n'
 HANGS = ("(a+)+$", "a" * 60 + "b")  # for re.fullmatch
 JSON = {"Content-Type": "application/json"}

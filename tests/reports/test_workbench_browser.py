@@ -16,7 +16,7 @@ pytestmark = pytest.mark.extras
 
 LOOKS = list(product((320, 380, 1200), ("light", "dark")))
 TRUE = load("attention-expansion").text
-FALSE = 'name = "Louder"\n[rewrite]\nW_V = "2*W_V"\n'
+FALSE = 'name = "Louder"\n[rewrite]\nW_V = "2*W_V"\nW_O = "[W_O]"\n'
 MALFORMED = 'name = "Wrong"\n[rewrite]\nW_V = "2*W_W"\n'
 SAID = {TRUE: "proved", FALSE: "refuted", MALFORMED: "line 3, column 10"}
 
