@@ -2,15 +2,17 @@
 
 For a claim about all old parameters, the constraints must have a solution in the new blocks whatever the
 old parameters are.  A solution is looked for in the simplest way (solve for a new block where a constraint
-is linear in it, every other new block zero, or the identity, [I 0] or [I; 0] where zero does not do, or a multiple
-of these, or a row of equal numbers; a selection is any, or [I S], or [I .. I]) and each constraint is then proved for
-it by the kernel.
+is linear in it, or has it times what another constraint gives an inverse of; every other new block zero, or where zero
+does not do the identity, [I 0] or [I; 0], a multiple of these, [I mean], or a row of equal numbers; a selection is any,
+or [I S], or [I .. I]) and each constraint is then proved for it by the kernel.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import islice, product
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from itertools import product as combinations
 
 from sympy import Mul, S, Symbol, sqrt
 
@@ -18,9 +20,11 @@ from ..symbolic.architecture import side
 from ..symbolic.elaborate import Scope
 from ..symbolic.expand import Expansion
 from ..symbolic.terms import (
+    Diag,
     Expr,
     Identity,
     Kron,
+    MatMul,
     MatrixExpr,
     MatrixSymbol,
     Selection,
@@ -32,6 +36,8 @@ from ..symbolic.terms import (
     is_selection,
     ones,
     path_of,
+    product,
+    same_size,
     selection,
     substitute,
     subterms,
@@ -39,7 +45,7 @@ from ..symbolic.terms import (
 )
 from .kernel import Context, Equation, solved, summands
 from .prover import prove
-from .rules import scaled, split
+from .rules import pair, scaled, split
 
 Solution = dict[Expr, MatrixExpr]
 ALWAYS: Mapping[Symbol, Expr] = {}
@@ -72,6 +78,7 @@ def kinds(hypotheses: Sequence[Equation], above: Mapping[Symbol, Expr]) -> Itera
     yield copies
     yield lambda block: level(block, S.One, scope)
     yield lambda block: level(block, 1 / sqrt(Mul(*block.shape)), scope)
+    yield lambda block: unit(block, scope, means)
     for a in dict.fromkeys(split(h.right)[0] for h in hypotheses if isinstance(split(h.right)[1], Identity)):
         if a.is_positive:
             yield lambda block, a=a: scaled(sqrt(a), unit(block, scope))  # type: ignore[misc]
@@ -92,15 +99,23 @@ def nothing(block: MatrixSymbol) -> MatrixExpr:
     return block if isinstance(block, Selection) else zero(*block.shape)
 
 
-def unit(block: MatrixSymbol, scope: Scope) -> MatrixExpr:
-    """The identity, filled up with zeros at its right or below, or for a selection with another one at its right."""
+Filling = Callable[[Expr, Expr], MatrixExpr]
+
+
+def unit(block: MatrixSymbol, scope: Scope, filling: Filling = zero) -> MatrixExpr:
+    """The identity, filled up at its right or below, with zeros or other; a selection with another one at its right."""
     m, n = block.shape
     if scope.is_size(n - m):
-        rest = selection(f"{block.name}~rest", m, n - m, path_of(block)) if is_selection(block) else zero(m, n - m)
+        rest = selection(f"{block.name}~rest", m, n - m, path_of(block)) if is_selection(block) else filling(m, n - m)
         return blocks([[eye(m), rest]])
     if scope.is_size(m - n):
-        return blocks([[eye(n)], [zero(m - n, n)]])
+        return blocks([[eye(n)], [filling(m - n, n)]])
     return eye(m) if m == n else nothing(block)
+
+
+def means(rows: Expr, columns: Expr) -> MatrixExpr:
+    """What follows the identity in [I mean]: each column takes the mean of a row, as LEMON's does under LayerNorm."""
+    return scaled(1 / rows, ones(rows, columns))
 
 
 def level(block: MatrixSymbol, entry: Expr, scope: Scope) -> MatrixExpr:
@@ -118,12 +133,16 @@ def copies(block: MatrixSymbol) -> MatrixExpr:
 def solved_blocks(hypotheses: Sequence[Equation], new: set[Expr]) -> Solution:
     """Each hypothesis, the shortest first, solved for one of its new blocks, in which blocks solved before are put."""
     found: Solution = {}
+    inverses = Inverses.given_by(hypotheses, new)
     for hypothesis in sorted(hypotheses, key=lambda h: len(summands(h))):
-        for i, term in enumerate(summands(hypothesis)):
-            block, equation = split(term)[1], solved(hypothesis, i)
-            if block not in new or equation is None or block in found:
+        for i, _ in enumerate(summands(hypothesis)):
+            equation = solved(hypothesis, i)
+            if equation is None:
                 continue
-            right = substitute(equation.right, found)
+            block, right = inverses.alone(equation)
+            if block not in new or block in found:
+                continue
+            right = substitute(right, found)
             if isinstance(block, Selection) and not is_selection(right):
                 continue
             if any(path_of(symbol) != path_of(block)[: len(path_of(symbol))] for symbol in atoms(right)):
@@ -133,6 +152,41 @@ def solved_blocks(hypotheses: Sequence[Equation], new: set[Expr]) -> Solution:
             found[block] = right
             break
     return found
+
+
+@dataclass(frozen=True)
+class Inverses:
+    """What cancels a factor of a product: `after` it, F G = I, or `before` it, G F = I."""
+
+    after: Solution
+    before: Solution
+
+    @classmethod
+    def given_by(cls, hypotheses: Sequence[Equation], new: Iterable[Expr]) -> Inverses:
+        """The constraints A B = a I, and new gains taken as ones: a guess, for the whole solution is proved."""
+        after: Solution = {Diag(row): eye(row.cols) for row in new if row.is_Matrix and row.rows == 1}
+        before = dict(after)
+        for hypothesis in hypotheses:
+            factors, (a, right) = pair(hypothesis.left), split(hypothesis.right)
+            if factors is None or not isinstance(right, Identity) or not a.is_nonzero:
+                continue
+            A, B = factors
+            after[A], before[B] = scaled(1 / a, B), scaled(1 / a, A)
+            if same_size(*A.shape):
+                after[B], before[A] = before[B], after[A]
+        return cls(after, before)
+
+    def alone(self, equation: Equation) -> tuple[MatrixExpr, MatrixExpr]:
+        """A B C = D  as  B = A^-1 D C^-1"""
+        factors, right = (
+            list(children(equation.left) if isinstance(equation.left, MatMul) else [equation.left]),
+            equation.right,
+        )
+        while len(factors) > 1 and factors[0] in self.after:
+            right = product(self.after[factors.pop(0)], right)
+        while len(factors) > 1 and factors[-1] in self.before:
+            right = product(right, self.before[factors.pop()])
+        return product(*factors), right
 
 
 # ---------------------------------------------------------------- sizes
@@ -168,7 +222,7 @@ def sizes_exist(steps: Sequence[Expansion]) -> bool:
     symbols = sorted({symbol for size in wanted for symbol in size.free_symbols}, key=str)
     above = [(grown, base) for step in steps for grown, base in step.above.items()]
     within = [(grown, base) for grown, base in above if {grown, *base.free_symbols} <= set(symbols)]
-    for values in islice(product(range(1, LARGEST + 1), repeat=len(symbols)), MOST):
+    for values in islice(combinations(range(1, LARGEST + 1), repeat=len(symbols)), MOST):
         here = dict(zip(symbols, values, strict=True))
         larger = all(bool(here[grown] > base.subs(here)) for grown, base in within)
         if larger and all(size.subs(here).is_Integer and size.subs(here) > 0 for size in wanted):

@@ -21,7 +21,7 @@ from ..symbolic.variant import loads
 from ..symbolic.writing import fitted
 from .check import Answer, Claim, claim_shell, composed, preset_named
 from .check import chain as expanded
-from .goals import Goal, Proved, context_of, goals
+from .goals import Goal, Proved, context_of, goals, restated
 from .kernel import Context, KernelError, Position, Step, apply, derive, meet
 from .prover import Derivation, in_order
 from .statement import assumptions, meaning, plain, statement
@@ -197,6 +197,8 @@ def with_steps(shell: Claim, entries: Sequence[Mapping[str, Any]]) -> Claim:
 def proved_by(context: Context, goal: Goal, entry: Mapping[str, Any]) -> Derivation:
     left = tuple(step_from(step) for step in entry["from left"])
     right = tuple(step_from(step) for step in entry["from right"])
+    if goal.constraint is not None:
+        return restated(context, goal, left, right)
     theorem = meet(derive(context, goal.left, left), derive(context, goal.right, right))
     return Derivation(goal.left, goal.right, left, right, theorem)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import product as combinations
 
 import numpy as np
-from sympy import ZZ, Integer, Rational, S
+from sympy import ZZ, Integer, Rational, S, Symbol
 from sympy.polys.matrices import DomainMatrix
 
 from ..symbolic.architecture import (
@@ -30,15 +31,27 @@ from ..symbolic.expand import Block, Expansion
 from ..symbolic.floats import float_arithmetic
 from ..symbolic.instances import Nested, level_values, merged
 from ..symbolic.preset import Preset
-from ..symbolic.terms import Expr, MatrixExpr, MatrixSymbol, Selection, atoms
-from .admissible import whole_sizes
+from ..symbolic.terms import (
+    Expr,
+    MatMul,
+    MatrixExpr,
+    MatrixSymbol,
+    Selection,
+    atoms,
+    children,
+    eye,
+    product,
+    transposed,
+)
+from .admissible import Solution, solution, whole_sizes
 from .kernel import Equation, solved, summands
 from .prover import bare
-from .rules import split
+from .rules import split, transpose_word
 
 FLOATS = float_arithmetic()
 PASSES = 4  # one constraint may undo another
 FINEST = 2.0**6  # a value with so small a part is exact in floating point, and still read at a glance
+CHOICES = 4  # of columns that are inverted
 MOST_UNKNOWNS = 200  # entries of a block for which an equation is solved
 CLOSE = 1e-9  # relative: how well floating-point numbers meet a constraint
 
@@ -302,18 +315,45 @@ def owners_of(step: Expansion, equation: Equation) -> Place:
 def constrain(step: Expansion, model: Nested, new: Nested, rng: np.random.Generator) -> bool:
     """Change new blocks so that every constraint holds; False where this simple solver does not succeed."""
     equations = [Equation(*pair) for pair in step.constraints]
+    uses = Counter(symbol.name for equation in equations for symbol in atoms(equation.left) | atoms(equation.right))
     for _ in range(PASSES):
         if satisfied(step, model, new):
             return True
         for equation in equations:
             for tables, values in instances(step, owners_of(step, equation), model, new):
                 if not holds_closely(equation, values):
-                    enforce(equation, tables, values, rng)
+                    enforce(equation, tables, values, uses, rng)
+    return satisfied(step, model, new) or solved_for_all(step, model, new)
+
+
+def solved_for_all(step: Expansion, model: Nested, new: Nested) -> bool:
+    """Take the solution that is there for all old parameters; False where none is known, or a selection is any."""
+    found = known_solution(step.constraints, tuple(b.symbol for b in step.blocks), tuple(step.above.items()))
+    if found is None or any(isinstance(symbol, Selection) for right in found.values() for symbol in atoms(right)):
+        return False
+    for block in step.blocks:
+        place = block.scope, bool(block.owner and block.owner[0] != step.old.layer.label)
+        for tables, values in instances(step, place, model, new):
+            assign(block.name, evaluate(found[block.symbol], values, FLOATS), tables)
     return satisfied(step, model, new)
 
 
-def enforce(equation: Equation, tables: list[Nested], values: Values, rng: np.random.Generator) -> None:
-    """Make one equation true at one place: solve it for a new block, or move a block to where it holds."""
+@lru_cache(maxsize=64)
+def known_solution(
+    constraints: Sequence[tuple[MatrixExpr, MatrixExpr]],
+    blocks: Sequence[MatrixSymbol],
+    above: Sequence[tuple[Symbol, Expr]],
+) -> Solution | None:
+    return solution([Equation(*pair) for pair in constraints], blocks, dict(above))
+
+
+def enforce(
+    equation: Equation, tables: list[Nested], values: Values, uses: Mapping[str, int], rng: np.random.Generator
+) -> None:
+    """Make one equation true at one place: solve it for a new block, or move a block to where it holds.
+
+    `uses` counts the equations that a block is in: the one that the fewest others bind is moved first.
+    """
     here = {name for table in tables for name in table}
     for name, right in solutions(equation):
         if name in here:
@@ -321,14 +361,66 @@ def enforce(equation: Equation, tables: list[Nested], values: Values, rng: np.ra
     symbols = sorted(atoms(equation.left) | atoms(equation.right), key=str)
     names = [symbol.name for symbol in symbols if symbol.name in here]
     free = [symbol.name for symbol in symbols if not isinstance(symbol, Selection)]
-    for name in rng.permutation([name for name in names if name in free]):
-        for way in (linear, selection, zeros):
+    for name in sorted(rng.permutation([name for name in names if name in free]), key=uses.__getitem__):
+        for way in (divided, linear, selection, zeros):
             value = way(equation, name, values, rng)
             if value is not None:
                 return assign(name, value, tables)
     for name in names:
         rows, columns = values.matrices[name].shape
         assign(name, np.eye(rows, columns) if name in free else selected(rows, columns, rng), tables)
+
+
+def divided(equation: Equation, name: str, values: Values, rng: np.random.Generator) -> Array | None:
+    """A value of a block B in A B C = D at which it holds; as free as the equation leaves it."""
+    sides = around(equation, name)
+    if sides is None:
+        return None
+    A, C, D = (evaluate(side, values, FLOATS) for side in sides)
+    after, before = null_space(A), null_space(C.T)
+    moved = after @ drawn_steps(after.shape[1], len(C), rng) + drawn_steps(A.shape[1], before.shape[1], rng) @ before.T
+    inverses = zip(right_inverses(A, rng), right_inverses(C.T, rng), strict=False)
+    return readable(equation, name, (G @ D @ H.T + moved for G, H in inverses), values)
+
+
+def drawn_steps(rows: int, columns: int, rng: np.random.Generator) -> Array:
+    return rng.choice([-1.0, 1.0, 2.0], size=(rows, columns))
+
+
+def right_inverses(A: Array, rng: np.random.Generator) -> Iterator[Array]:
+    """Some G with A G = I, if there are any: the smallest one, then those of as many columns as A has rows.
+
+    These are seldom fractions with large denominators; of numbers that are not short, there is nothing to choose.
+    """
+    yield np.linalg.pinv(A)
+    for _ in range(CHOICES if np.array_equal(A, short(A)) else 0):
+        chosen = rng.permutation(A.shape[1])[: len(A)]
+        found = np.zeros(A.shape[::-1])
+        found[chosen] = np.linalg.pinv(A[:, chosen])
+        yield found
+
+
+@lru_cache(maxsize=4096)
+def around(equation: Equation, name: str) -> tuple[MatrixExpr, MatrixExpr, MatrixExpr] | None:
+    """A, C and D where an equation is A B C = D, and B, of that name, nowhere else; the equation may be transposed."""
+
+    def holds(term: Expr) -> bool:
+        return any(symbol.name == name for symbol in atoms(term))
+
+    terms = summands(equation)
+    within = [k for k, term in enumerate(terms) if holds(term)]
+    one = solved(equation, within[0]) if len(within) == 1 else None
+    for left, right in (
+        () if one is None else ((one.left, one.right), (transpose_word(one.left), transposed(one.right)))
+    ):
+        factors = children(left) if isinstance(left, MatMul) else (left,)
+        i = next(
+            (i for i, factor in enumerate(factors) if isinstance(factor, MatrixSymbol) and factor.name == name), None
+        )
+        if i is not None and not any(map(holds, (*factors[:i], *factors[i + 1 :]))):
+            B = factors[i]
+            return product(*(factors[:i] or [eye(B.rows)])), product(*(factors[i + 1 :] or [eye(B.cols)])), right
+    return None
 
 
 def linear(equation: Equation, name: str, values: Values, rng: np.random.Generator) -> Array | None:
@@ -340,8 +432,21 @@ def linear(equation: Equation, name: str, values: Values, rng: np.random.Generat
     slopes, free = directions(equation, name, values, at_zero)
     start = np.linalg.lstsq(slopes, -at_zero)[0]
     found = (start + free @ rng.choice([-1.0, 1.0, 2.0], size=free.shape[1])).reshape(now.shape)
-    short = np.rint(FINEST * found) / FINEST
-    return next((value for value in (short, found) if holds_at(equation, name, value, values)), None)
+    return readable(equation, name, [found], values)
+
+
+def readable(equation: Equation, name: str, found: Iterable[Array], values: Values) -> Array | None:
+    """The first of some values of a block that is short, else the first as it was found, if an equation holds there."""
+    first, *others = found
+    for value in (first, *others):
+        if holds_at(equation, name, short(value), values):
+            return short(value)
+    return first if holds_at(equation, name, first, values) else None
+
+
+def short(value: Array) -> Array:
+    """The nearest numbers with few digits."""
+    return np.rint(FINEST * value) / FINEST
 
 
 def directions(equation: Equation, name: str, values: Values, at_zero: Array) -> tuple[Array, Array]:
@@ -382,11 +487,17 @@ def null_space(rows: Array) -> Array:
 
 
 def selection(equation: Equation, name: str, values: Values, rng: np.random.Generator) -> Array | None:
-    """A signed selection, a single 1 or -1 in each row or in each column, at which an equation holds."""
+    """One 1 or -1 in each row or in each column, or the same number of several, at which an equation holds."""
     rows, columns = values.matrices[name].shape
-    units = np.eye(max(rows, columns))[rng.permutation(max(rows, columns))] * rng.choice([-1.0, 1.0])
-    found = units[:rows, :columns]
-    return found if holds_at(equation, name, found, values) else None
+    short, long = sorted((rows, columns))
+    order, sign = rng.permutation(long), rng.choice([-1.0, 1.0])
+    for times in range(1, long // short + 1):
+        found = np.zeros((short, long))
+        found[np.repeat(np.arange(short), times), order[: short * times]] = sign
+        found = found if rows == short else found.T
+        if holds_at(equation, name, found, values):
+            return found
+    return None
 
 
 def zeros(equation: Equation, name: str, values: Values, rng: np.random.Generator) -> Array | None:

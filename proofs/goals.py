@@ -36,20 +36,26 @@ from ..symbolic.terms import (
     total,
     zero,
 )
-from .kernel import Context, Equation, Theorem
-from .prover import ASSEMBLE, STRATEGIES, WEIGHT_LIMIT, Derivation, normal_form, prove
+from .kernel import Context, Equation, Step, Theorem, by_blocks, restate
+from .prover import ASSEMBLE, STRATEGIES, WEIGHT_LIMIT, Derivation, chain, normal_form, prove, steps_of
 from .rules import simplified, split, terms_of
+
+WRITTEN_OUT = STRATEGIES[3]  # how a constraint is computed with, no other being used
 
 
 @dataclass(frozen=True)
 class Goal:
-    """left = right, with what it is called and the earlier goals that it uses: as lemmas, or as all its parts."""
+    """left = right, with what it is called and the earlier goals that it uses: as lemmas, or as all its parts.
+
+    Or it is a constraint, the one of this number, written out.
+    """
 
     name: str
     left: MatrixExpr
     right: MatrixExpr
     lemmas: tuple[str, ...] = ()
     parts: tuple[str, ...] = ()
+    constraint: int | None = None
 
     @property
     def uses(self) -> tuple[str, ...]:
@@ -113,6 +119,7 @@ def goals(claim: Growth) -> Iterator[Goal]:
     old, new, X = claim.old, claim.new, stream(claim.old)
     E = () if claim.stream_map is None else (claim.stream_map,)
     XE = product(X, *E)
+    yield from _written_out(claim.hypotheses)
     yield from _input_goals(old, new, XE, X, E)
     after = norms_after(new)
     for name, sublayer in SUBLAYERS.items():
@@ -136,6 +143,21 @@ def goals(claim: Growth) -> Iterator[Goal]:
         yield Goal(name, transformer_layer(XE, inserted, new), product(right, *E), pieces)
     yield Goal("output", output(XE, new), output(X, old))
     yield Goal("model", transformer(new), transformer(old), parts=("input", "layer", *added, "output"))
+
+
+def _written_out(hypotheses: Sequence[Equation]) -> Iterator[Goal]:
+    """The constraints of which computing makes something else: products of sums, products of blocks."""
+    for i, equation in enumerate(hypotheses):
+        left, right = (normal_form(Context(), side, WRITTEN_OUT) for side in (equation.left, equation.right))
+        if Equation(left, right) != equation and left != right:
+            yield Goal(f"constraint {i + 1}, written out", left, right, constraint=i)
+
+
+def restated(context: Context, goal: Goal, left: Sequence[Step], right: Sequence[Step]) -> Derivation:
+    """The steps that write out both sides of a constraint, with the theorem that they make of it."""
+    assert goal.constraint is not None
+    theorem, equation = restate(context, goal.constraint, left, right), context.hypotheses[goal.constraint]
+    return Derivation(equation.left, equation.right, tuple(left), tuple(right), theorem)
 
 
 def _input_goals(
@@ -198,8 +220,17 @@ def proving(
     for goal in goals(claim):
         here = ASSEMBLE if goal.parts else strategies
         context = context_of(goal, claim, done)
-        done[goal.name] = before.get(goal) or Proved(goal, prove(context, goal.left, goal.right, here, most))
+        done[goal.name] = before.get(goal) or Proved(goal, derivation_of(goal, context, here, most))
         yield done[goal.name]
+
+
+def derivation_of(goal: Goal, context: Context, strategies: Sequence[Sequence[str]], most: int) -> Derivation:
+    """What the prover finds for a goal."""
+    if goal.constraint is None:
+        return prove(context, goal.left, goal.right, strategies, most)
+    equation = context.hypotheses[goal.constraint]
+    sides = (chain(Context(), [(None, side)], WRITTEN_OUT) for side in (equation.left, equation.right))
+    return restated(context, goal, *map(steps_of, sides))
 
 
 def wholly_proved(
@@ -219,4 +250,7 @@ def wholly_proved(
 def context_of(goal: Goal, claim: Growth, done: dict[str, Proved]) -> Context:
     """What the derivation of a goal may use: the hypotheses, and the theorems of earlier goals."""
     theorems = (done[name].theorem for name in goal.uses if name in done)
-    return Context(claim.hypotheses, tuple(theorem for theorem in theorems if theorem is not None), stream(claim.old))
+    lemmas = tuple(theorem for theorem in theorems if theorem is not None)
+    written_out = (earlier.theorem for earlier in done.values() if earlier.goal.constraint is not None)
+    facts = tuple(fact for theorem in written_out if theorem is not None for fact in by_blocks(theorem))
+    return Context(claim.hypotheses, lemmas, stream(claim.old), facts)

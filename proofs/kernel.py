@@ -17,6 +17,7 @@ from functools import wraps
 
 from sympy import S
 
+from ..symbolic.grids import cut, heights, same_partition, widths
 from ..symbolic.terms import (
     Expr,
     Identity,
@@ -27,6 +28,7 @@ from ..symbolic.terms import (
     Selection,
     Stack,
     atoms,
+    block_rows,
     children,
     families,
     free,
@@ -97,24 +99,32 @@ class Theorem:
 class Context:
     """What a derivation may use: hypotheses, theorems under the same hypotheses, and the generic stream X.
 
-    X stands for every matrix of its shape, in a lemma and in a hypothesis alike.
+    X stands for every matrix of its shape, in a lemma and in a hypothesis alike.  A theorem among the facts is used as
+    a hypothesis is.
     """
 
     hypotheses: tuple[Equation, ...] = ()
     lemmas: tuple[Theorem, ...] = ()
     stream: MatrixSymbol | None = None
+    facts: tuple[Theorem, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "hypotheses", tuple(self.hypotheses))
         object.__setattr__(self, "lemmas", genuine(self.lemmas))
+        object.__setattr__(self, "facts", genuine(self.facts))
         if self.stream is not None and type(self.stream) is not MatrixSymbol:
             raise KernelError(f"{self.stream} cannot stand for every matrix of its shape")
         for hypothesis in self.hypotheses:
             sides = hypothesis.left, hypothesis.right
             if not (all(map(well_formed, sides)) and same_shape(*sides)):
                 raise KernelError(f"the constructors did not make the equation {hypothesis}")
-        if any(lemma.hypotheses != self.hypotheses for lemma in self.lemmas):
+        if any(theorem.hypotheses != self.hypotheses for theorem in self.lemmas + self.facts):
             raise KernelError("a lemma was proved under other hypotheses")
+
+    @property
+    def equations(self) -> tuple[Equation, ...]:
+        """The hypotheses and the facts."""
+        return self.hypotheses + tuple(Equation(fact.left, fact.right) for fact in self.facts)
 
 
 def genuine(theorems: Sequence[Theorem]) -> tuple[Theorem, ...]:
@@ -142,6 +152,24 @@ def meet(left: Theorem, right: Theorem) -> Theorem:
     if left.right != right.right:
         raise KernelError(f"the two sides do not meet: {left.right} and {right.right}")
     return Theorem(left.hypotheses, left.left, right.left, _KEY)
+
+
+def restate(context: Context, index: int, left: Sequence[Step], right: Sequence[Step]) -> Theorem:
+    """From the hypothesis L = R, and L = A and R = B, conclude A = B."""
+    equation = context.hypotheses[index]
+    A, B = derive(context, equation.left, left).right, derive(context, equation.right, right).right
+    return Theorem(context.hypotheses, A, B, _KEY)
+
+
+def by_blocks(theorem: Theorem) -> tuple[Theorem, ...]:
+    """From [A B] = [C D] conclude A = C and B = D        for blocks of equal sizes; zeros are cut to fit"""
+    (whole,) = genuine((theorem,))
+    finer = max(map(block_rows, (whole.left, whole.right)), key=lambda grid: len(grid) * len(grid[0]))
+    left, right = (cut(side, heights(finer), widths(finer)) for side in (whole.left, whole.right))
+    if not same_partition(left, right):
+        return (whole,)
+    pairs = [pair for rows in zip(left, right, strict=True) for pair in zip(*rows, strict=True)]
+    return tuple(Theorem(whole.hypotheses, A, C, _KEY) for A, C in pairs)
 
 
 def apply(context: Context, term: Expr, step: Step) -> Expr:
@@ -204,11 +232,11 @@ Rule = Callable[[Context, Expr, "tuple[int, ...]"], "Expr | None"]
 
 
 def hypothesis(context: Context, term: Expr, argument: tuple[int, ...]) -> Expr | None:
-    """L  =  R        where L = R is a constraint, or its transpose, or solved for one of its terms"""
+    """L  =  R        where L = R is a constraint or a fact, or its transpose, or solved for one of its terms"""
     index, *form = argument
-    if not 0 <= index < len(context.hypotheses):
+    if not 0 <= index < len(context.equations):
         return None
-    equation = oriented(context.hypotheses[index], form)
+    equation = oriented(context.equations[index], form)
     if equation is None:
         return None
     if term == equation.left:

@@ -197,7 +197,7 @@ def arguments(context: Context, rule: str) -> Iterator[tuple[int, ...]]:
     if rule == "lemma":
         yield from ((i,) for i, lemma in enumerate(context.lemmas) if lemma.left != lemma.right)
     elif rule == "constraint":
-        yield from orientations(context.hypotheses)
+        yield from orientations(context.equations)
     else:
         yield ()
 
@@ -368,7 +368,7 @@ def symbols_wanted(context: Context, rule: str, argument: tuple[int, ...]) -> fr
     if rule == "lemma":
         return atoms(context.lemmas[argument[0]].left) - {context.stream}
     if rule == "constraint":
-        equation = oriented(context.hypotheses[argument[0]], argument[1:])
+        equation = oriented(context.equations[argument[0]], argument[1:])
         return frozenset() if equation is None else atoms(equation.left)
     return frozenset()
 
@@ -385,7 +385,7 @@ def run_length(context: Context, rule: str, argument: tuple[int, ...]) -> int:
     if rule == "lemma":
         pattern = context.lemmas[argument[0]].left
     elif rule == "constraint":
-        equation = oriented(context.hypotheses[argument[0]], argument[1:])
+        equation = oriented(context.equations[argument[0]], argument[1:])
         pattern = None if equation is None else equation.left
     else:
         return 0

@@ -66,25 +66,31 @@ def chains(claim: Claim) -> Iterator[Chain]:
 
 
 def lines_of(context: Context, proved: Proved, used: Sequence[str]) -> Iterator[Line]:
-    """The steps from the left, then those from the right read backwards."""
-    derivation = proved.derivation
-    forward = terms(context, derivation.left, derivation.left_steps)
-    backward = terms(context, derivation.right, derivation.right_steps)
-    for step, (before, after) in zip(derivation.left_steps, forward, strict=True):
-        yield Line(step.rule, reason(context, step, used), before, after)
-    for step, (after, before) in reversed(list(zip(derivation.right_steps, backward, strict=True))):
-        yield Line(step.rule, (*reason(context, step, used), *BACKWARDS), before, after)
+    """The steps from the left, then those from the right read backwards.
+
+    Where a constraint is written out: from what its left side becomes back to it, on to what its right side becomes.
+    """
+    found = proved.derivation
+    left = [*forwards(context, found.left, found.left_steps, used)]
+    right = [*forwards(context, found.right, found.right_steps, used)]
+    if proved.goal.constraint is None:
+        yield from (*left, *backwards(right))
+    else:
+        yield from (*backwards(left), Line("constraint", (), found.left, found.right), *right)
+
+
+def forwards(context: Context, start: Expr, steps: Sequence[Step], used: Sequence[str]) -> Iterator[Line]:
+    for step in steps:
+        before, start = start, apply(context, start, step)
+        yield Line(step.rule, reason(context, step, used), before, start)
+
+
+def backwards(lines: Sequence[Line]) -> Iterator[Line]:
+    for line in reversed(lines):
+        yield Line(line.rule, (*line.reason, *BACKWARDS), line.after, line.before)
 
 
 BACKWARDS = ("from right to left",)
-
-
-def terms(context: Context, start: Expr, steps: Sequence[Step]) -> list[tuple[Expr, Expr]]:
-    found = []
-    for step in steps:
-        found.append((start, apply(context, start, step)))
-        start = found[-1][1]
-    return found
 
 
 def reason(context: Context, step: Step, used: Sequence[str]) -> Sentence:
@@ -93,8 +99,8 @@ def reason(context: Context, step: Step, used: Sequence[str]) -> Sentence:
         return (f"the goal: {used[step.argument[0]]}",)
     if step.rule == "constraint":
         index = step.argument[0]
-        hypothesis = context.hypotheses[index]
-        return (equation(hypothesis.left, hypothesis.right),)
+        used_one = context.equations[index]
+        return (equation(used_one.left, used_one.right),)
     return (f"in {len(step.positions)} places",) if len(step.positions) > 1 else ()
 
 

@@ -84,7 +84,7 @@ def puzzle_about(variant: str, preset: str, goal: str) -> Puzzle:
 def label(context: Context, step: Step) -> str:
     if step.rule != "constraint":
         return step.rule
-    used = context.hypotheses[step.argument[0]]
+    used = context.equations[step.argument[0]]
     return f"constraint {plain((equation(used.left, used.right),))}"
 
 

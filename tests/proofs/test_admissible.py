@@ -8,7 +8,21 @@ from growproof.proofs.check import chain, claim_of, composed
 from growproof.proofs.kernel import Equation
 from growproof.symbolic.architecture import PRESETS, paper_model
 from growproof.symbolic.errors import VariantError
-from growproof.symbolic.terms import Diag, atoms, eye, matrix, negative, ones, product, size, total, transposed, zero
+from growproof.symbolic.terms import (
+    Diag,
+    MatAdd,
+    atoms,
+    blocks,
+    eye,
+    matrix,
+    negative,
+    ones,
+    product,
+    size,
+    total,
+    transposed,
+    zero,
+)
 from growproof.symbolic.variant import SIX, load, loads
 
 m, n = size("m"), size("n")
@@ -212,3 +226,47 @@ def test_a_row_of_equal_numbers_or_a_multiple_of_the_identity_may_do(pair):
 )
 def test_what_only_some_sizes_allow_has_no_solution(pair):
     assert solved(pair, new=(U, V, Q)) is None
+
+
+# --- a product with what another constraint gives an inverse of ---
+
+T, U, g = matrix("T", m, size("r")), matrix("U", size("r"), n), matrix("g", 1, size("r"))
+ROWS = (product(T, transposed(T)), eye(m))
+LONGER = {size("r"): m}
+
+
+def grown(*pairs):
+    return solution([Equation(left, right) for left, right in pairs], [T, U, g], LONGER)
+
+
+@pytest.mark.parametrize(
+    "reader",
+    [product(T, U), product(T, Diag(g), U), product(3, T, U), total(product(T, U), product(-1, W))],
+    ids=["as it is", "with gains", "times a number", "in a sum"],
+)
+def test_what_reads_a_stream_of_other_coordinates_can_undo_them(reader):
+    """T T' = I and T U = W for any W: T = [I 0] and U = T' W."""
+    right = zero(m, n) if isinstance(reader, MatAdd) else W
+    found = grown(ROWS, (reader, right))
+    assert found is not None
+    assert atoms(found[U]) == {W}
+
+
+def test_the_mean_in_every_other_coordinate_keeps_what_a_layer_norm_sees():
+    r = size("r")
+    centred = total(ROWS[0], product(-1 / r, T, ones(r, r), transposed(T)))
+    kept = total(eye(m), product(-1 / m, ones(m, m)))
+    found = grown((centred, kept))
+    assert found is not None
+    assert found[T] == blocks([[eye(m), product(1 / m, ones(m, r - m))]])
+
+
+@pytest.mark.parametrize(
+    "pairs",
+    [
+        [ROWS, (product(T, U), W), (U, zero(size("r"), n))],  # only for W = 0
+        [(product(T, U), W), (T, zero(m, size("r")))],
+    ],
+)
+def test_a_product_that_only_some_old_parameters_allow_has_no_solution(pairs):
+    assert grown(*pairs) is None

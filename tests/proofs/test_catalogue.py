@@ -113,6 +113,7 @@ def test_the_numbers_of_a_counterexample_meet_the_constraints_and_differ_in_nump
 
 WITHOUT = {  # a true variant, what it loses, and what is then wrong
     "adapter": [('N_up = "0"\n', "")],  # one of the two bottlenecks writes
+    "any-isometry": [('eps = "eps*h/h_hat"\n', "")],  # the mean square is over more coordinates
     "attention-expansion-any-factor": [("?a*W_Q", "2*W_Q")],  # right at k_hat = 4 k only
     "attention-expansion-qk-norm": [("sqrt(k)/sqrt(k_hat)*g_Q", "g_Q")],  # the norm divides by another root
     "attention-expansion-rope": [('rope_base = "rope_base^(k_hat/k)"\n', "")],  # other frequencies

@@ -351,7 +351,7 @@ def test_a_nearly_true_variant_with_the_derivation_of_a_true_one_is_rejected(nam
 
 def test_a_contradiction_with_a_derivation_that_the_kernel_accepts_is_rejected():
     """Every step holds under M_W_l2 = 0; but the constraints have no solution, so nothing was proved."""
-    text = load("mlp-expansion").text + '"2*M_W_l2" = "ones(p_hat - p, h)"\n'
+    text = load("mlp-expansion").text + '"M_W_l2*ones(h, 1)" = "ones(p_hat - p, 1)"\n'
     assert "cannot be met" in rejected(forged(text, "mlp-expansion"))
 
 

@@ -227,3 +227,51 @@ def test_no_equal_sizes_or_scalars_hide_a_difference(name, answer):
     assert found is not None
     assert found.replay.max_abs > 1e-3
     assert trace(found).first_divergence is not None
+
+
+CENTRED = """name = "f"
+architecture = "vit"
+[grows]
+h = "h_hat"
+[new]
+T = "h, h_hat"
+[stream]
+map = "T"
+[rewrite]
+I = "I*T"
+P = "P*T"
+W_O = "W_O*T"
+b_O = "b_O*T"
+W_l2 = "W_l2*T"
+b_l2 = "b_l2*T"
+g_MHA = "sqrt(h/h_hat)*ones(1, h_hat)"
+g_MLP = "sqrt(h/h_hat)*ones(1, h_hat)"
+g_out = "sqrt(h/h_hat)*ones(1, h_hat)"
+c_MHA = "0"
+c_MLP = "0"
+c_out = "0"
+W_Q = "T'*diag(g_MHA)*W_Q"
+b_Q = "b_Q + c_MHA*W_Q"
+W_K = "T'*diag(g_MHA)*W_K"
+W_V = "T'*diag(g_MHA)*W_V"
+b_V = "b_V + c_MHA*W_V"
+W_l1 = "T'*diag(g_MLP)*W_l1"
+b_l1 = "b_l1 + c_MLP*W_l1"
+W_out = "T'*diag(g_out)*W_out"
+eps = "eps*h/h_hat"
+[constraints]
+"T*(eye(h_hat) - ones(h_hat, h_hat)/h_hat)*T'" = "eye(h) - ones(h, h)/h"
+"""
+BOUND = {  # constraints that are met by few numbers, and what is then wrong
+    "rows of other lengths": (load("any-isometry").text.replace('"T*T\'" = "eye(h)"\n', ""), "llama"),
+    "rows twice as long": (load("any-isometry").text.replace('"eye(h)"', '"2*eye(h)"'), "llama"),
+    "a last bias that is gone": (CENTRED, "vit"),
+}
+
+
+@pytest.mark.parametrize("name", BOUND)
+def test_constraints_that_bind_many_blocks_hide_no_difference(name, answer):
+    text, architecture = BOUND[name]
+    found = answer(text, architecture=architecture).counterexample
+    assert found is not None
+    assert trace(found).first_divergence is not None
