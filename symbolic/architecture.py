@@ -29,6 +29,7 @@ from .terms import (
     Rope,
     Softmax,
     Stack,
+    canonical,
     eye,
     matrix,
     ones,
@@ -117,6 +118,7 @@ PARAMETERS = (
     Parameter("g_MLP_post", "1", "h", "layer", SANDWICH),
     Parameter("c_MLP_post", "1", "h", "layer", biased(SANDWICH)),
 )
+INPUTS = ("I", "tokens")  # what comes when the model is there; everything else is part of it
 FOLLOWING = ("scale", "embed_scale", "logit_scale")  # scalars that an architecture computes from its sizes
 SCALARS = ("eps", "eps_qk", "rope_base", *FOLLOWING)
 
@@ -151,17 +153,28 @@ def side(name: str, sizes: Mapping[str, Expr]) -> Expr:
     return S.One if name == "1" else sizes[name]
 
 
+def with_what_follows(sizes: Mapping[str, Expr]) -> dict[str, Expr]:
+    """Sizes with those that follow from k where positions are rotary: its pairs, or what is not turned of it."""
+    if "k_turned" in sizes:
+        return {**sizes, "k_rest": canonical(sizes["k"] - sizes["k_turned"])}
+    return {**sizes, "k_pairs": canonical(sizes["k"] / 2)} if "k_pairs" in sizes else dict(sizes)
+
+
 # ---------------------------------------------------------------- models
 
 
 @dataclass(frozen=True)
 class Heads:
-    """A family of heads (or one head): its matrices, its score factor, and the path of what each head has."""
+    """A family of heads (or one head): its matrices, its score factor, and the path of what each head has.
+
+    `joins` is the label of the family with whose groups it shares keys and values, if it came later than these.
+    """
 
     label: str
     weights: Mapping[str, MatrixExpr]
     scale: Expr
     path: Path  # longer than its layer's by the family's name; the layer's own for a single head
+    joins: str | None = None
 
 
 @dataclass(frozen=True)

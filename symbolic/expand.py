@@ -12,6 +12,7 @@ from sympy import expand as multiplied_out
 from .architecture import (
     EXPERTS,
     INPUT,
+    INPUTS,
     PARAMETERS,
     SCALARS,
     SCOPES,
@@ -27,13 +28,14 @@ from .architecture import (
     levels,
     parameters,
     side,
+    with_what_follows,
 )
 from .becoming import becomes
 from .elaborate import Scope, elaborate, is_unknown, shape_of
 from .errors import VariantError
 from .meaning import NEW_LAYER, Meaning, an_architecture_with, elsewhere
 from .notation import instance
-from .syntax import Expression, Name, error_at, names, nearest
+from .syntax import Expression, Name, error_at, names, nearest, show
 from .terms import (
     Expr,
     MatrixExpr,
@@ -48,7 +50,7 @@ from .terms import (
     zero,
 )
 from .variant import INPUT as X
-from .variant import SIZES, SUBLAYERS, Added, Constraint, Variant, meaning_of
+from .variant import OWN_SIZES, SIZES, SUBLAYERS, Added, Constraint, Variant, meaning_of
 
 Entries = Mapping[str, Expression]
 NOTHING: Entries = {}
@@ -88,9 +90,8 @@ def expand(old: Transformer, variant: Variant, step: int = 1) -> Expansion:
     return _Application(old, variant, step).result()
 
 
-TOKENS = "I"  # the input
-FIXED = ("s", "o", "k_pairs", "k_rest", "k_turned", "n_experts")  # sizes that no variant changes
-KNOWN = frozenset((*SIZES, *(f"{base}_hat" for base in SIZES)))  # names of sizes that no variant gives
+FIXED = ("s", "o", *OWN_SIZES)  # sizes that no variant changes
+KNOWN = frozenset((*SIZES, *(f"{base}_hat" for base in SIZES), *OWN_SIZES))  # names of sizes that no variant gives
 _SCOPE_OF_KIND = {"per model": "model", "per layer": "layer", "per head": "head"}
 SELECTION = "selection"
 
@@ -105,7 +106,8 @@ class _Application:
         self.assumptions: list[str] = []
         self.above: dict[Symbol, Expr] = {}
         self.size_names = self._grown_sizes()
-        self.sizes = {name: self.size_names.get(f"{name}_hat", old.sizes[name]) for name in old.sizes}
+        grown = {name: self.size_names.get(f"{name}_hat", old.sizes[name]) for name in old.sizes}
+        self.sizes = with_what_follows(grown)
         self.preset = becomes(old.preset, variant)
         self.sizes |= self._new_sizes()
         self.parameters = parameters(self.preset)
@@ -134,7 +136,7 @@ class _Application:
 
     def _inner_sizes(self, known: Collection[str]) -> Iterator[str]:
         """The sizes that only new blocks have, such as the rank of a product of two; one that stands alone is none."""
-        elsewhere = {*known, *KNOWN, *FIXED, str(self.variant.becomes.get("experts"))}
+        elsewhere = {*known, *KNOWN, str(self.variant.becomes.get("experts"))}
         shapes = [side for block in self.variant.new.values() for side in (block.rows, block.columns)]
         bare = [side.name for side in shapes if isinstance(side, Name) and side.name not in elsewhere]
         yield from dict.fromkeys(name for name in bare if bare.count(name) > 1)
@@ -233,8 +235,8 @@ class _Application:
         scopes = [scope for _, scope in self.uses[name]] or ["model"]
         scope = self._given_scope(name, homes) or ("model" if len(homes) > 1 else common(scopes))
         for owner in self._owners(scope, homes):
-            labels = () if homes == {"new"} else (label for label in owner if label != EXPERTS)
-            tag = ".".join(part for part in (self.tag, *labels) if part)
+            labels = owner[1:] if homes == {"new"} else owner
+            tag = ".".join(part for part in (self.tag, *labels) if part not in ("", EXPERTS))
             kind = selection if SELECTION in self.variant.new[name].kinds else matrix
             yield Block(name, scope, owner, kind(instance(name, tag), *self._shape(name), self._path(owner, scope)))
 
@@ -305,13 +307,13 @@ class _Application:
         elif homes == {"new"} and (scope in within or not self._copied_heads):
             yield (self._new_layer, *within.get(scope, ("",)))
         elif homes == {"new"}:
-            yield from ((self._new_layer, heads.label) for heads in self._copied_heads)
+            yield from ((self._new_layer, heads.label) for heads in _having(scope, self._copied_heads))
         else:
             for layer in (self.old.layer, *self.old.inserted):
                 if scope in within:
                     yield (layer.label, *within[scope])
                 else:
-                    yield from ((layer.label, heads.label) for heads in layer.heads)
+                    yield from ((layer.label, heads.label) for heads in _having(scope, layer.heads))
 
     @property
     def _new_layer(self) -> str:
@@ -320,12 +322,15 @@ class _Application:
     def _blocks_for(self, owner: Owner, scope: str) -> dict[str, MatrixSymbol]:
         """The new blocks that something of an owner sees: those of its scope and those of what it belongs to.
 
-        A layer that copies another sees the blocks of that as well.
+        A layer that copies another sees the blocks of that as well, and a head that joined a group those of the group.
         """
         within = SCOPES[: SCOPES.index(scope) + 1]
         seen = [block for block in self.blocks if block.scope in within]
         copies = bool(self._copied_heads) and owner[:1] == (self._new_layer,)
         owners = [(self.old.layer.label, *owner[1:]), owner] if copies else [owner]
+        joins = {heads.label: heads.joins for layer in (self.old.layer, *self.old.inserted) for heads in layer.heads}
+        shared = [joins.get(label) for label in owner[1:]]
+        owners = [*((one[0], label) for one in owners for label in shared if label is not None), *owners]
         return {b.name: b.symbol for own in owners for b in seen if b.owner == own[: len(b.owner)]}
 
     # -------------------------------------------------------- the expanded model
@@ -361,14 +366,14 @@ class _Application:
     def _check_input(self) -> None:
         """What a model is made of is fixed before its input comes: only the input's own rewrite may use it."""
         variant = self.variant
-        made_of = [entry for name, entry in variant.rewrite.items() if name != TOKENS]
+        made_of = [entry for name, entry in variant.rewrite.items() if name not in INPUTS]
         made_of += [*_entries(variant.added_head).values(), *_entries(variant.added_layer).values()]
         made_of += [side for constraint in variant.constraints for side in (constraint.left, constraint.right)]
         made_of += [variant.stream_map] if variant.stream_map is not None else []
         for name in (name for entry in made_of for name in names(entry)):
-            if name.name == TOKENS:
+            if name.name in INPUTS:
                 what = "only the rewrite of the input may use the input"
-                raise error_at(name, what, TOKENS, "a parameter or a new block")
+                raise error_at(name, what, name.name, "a parameter or a new block")
 
     def _check_names(self) -> None:
         """Names of other architectures are skipped and reported; a variant must have something beside them."""
@@ -401,9 +406,8 @@ class _Application:
         found |= {n: self.old.scalars[n] for n in SCALARS if n != "scale" and has_scalar(n, preset)}
         for part in weights:
             found.update(part)
-        found.pop(TOKENS, None)
-        found.update(self._blocks_for(owner, scope))
-        return found
+        found = {name: term for name, term in found.items() if name not in INPUTS}
+        return found | self._blocks_for(owner, scope)
 
     def _rewritten(
         self,
@@ -425,7 +429,7 @@ class _Application:
                 what = f"the architecture that it becomes has {name}, and no rewrite gives it"
                 place = self.variant.place("becomes", next(iter(self.variant.becomes)))
                 raise place.error(what, "no entry", f"[rewrite] {name}")
-            here = known if name != TOKENS else replace(known, names={**known.names, TOKENS: old})
+            here = known if name not in INPUTS else replace(known, names={**known.names, name: old})
             result[name] = old if entry is None else elaborate(entry, here, shape)
             if entry is None:
                 self._check_unchanged(name, old, shape)
@@ -542,9 +546,14 @@ class _Application:
         if added.copy is None and added.group is None:
             return [self._added_head(layer, added)]
         if added.group is not None:
-            return [self._joining_head(layer, family, added) for family in layer.heads]
+            return [self._joining_head(layer, family, added) for family in layer.heads if family.joins is None]
         copies = (self._heads(layer, family, overrides=added.entries) for family in layer.heads)
-        return [replace(copy, label=f"{copy.label}head{self.step}") for copy in copies]
+        return [self._relabelled(copy) for copy in copies]
+
+    def _relabelled(self, copy: Heads) -> Heads:
+        """A copy of a family of heads; a copy of what joined a group joins the copy of that group."""
+        joins = None if copy.joins is None else f"{copy.joins}head{self.step}"
+        return replace(copy, label=f"{copy.label}head{self.step}", joins=joins)
 
     def _joining_head(self, layer: Layer, family: Heads, added: Added) -> Heads:
         if not self.preset["groups"]:
@@ -561,7 +570,8 @@ class _Application:
         known = self._scope(self._names(owner, "group", *outer, shared), "group")
         weights = self._rewritten("group", shared, owner, *outer) | self._given("head", added, known, "the new head")
         scale = self._scale(known.names, self._plain_scale)
-        return Heads(f"{family.label}head{self.step}", self._ordered(weights), scale, family.path[:-1])
+        path = family.path[: len(layer.path) + 1] if family.path != layer.path else layer.path
+        return Heads(f"{family.label}head{self.step}", self._ordered(weights), scale, path, family.label)
 
     def _added_head(self, layer: Layer, added: Added) -> Heads:
         known = self._scope(self._names((layer.label,), "layer", self.old.weights, layer.weights), "layer")
@@ -620,8 +630,11 @@ class _Application:
                     ", ".join(sorted(used)) or "no name",
                     f"one of {new}" if new else "a block of [new], which is not there",
                 )
-            if used & set(self.variant.new) <= set(self.skipped):
+            gone = sorted(used & set(self.skipped))
+            if used & set(self.variant.new) <= set(gone):
                 continue  # about what this architecture does not have
+            if gone:
+                self.assumptions.append(f"nothing here uses {', '.join(gone)}: 0 in the constraint {shown(constraint)}")
             owners = list(self._owners_of(used))
             if not owners:
                 raise self._without_owner(constraint)
@@ -663,9 +676,9 @@ class _Application:
         yield (), "model", (model,)
         for layer in (self.old.layer, *self.old.inserted):
             yield (layer.label,), "layer", (model, layer.weights)
+            for heads in _having("group", layer.heads):
+                yield (layer.label, heads.label), "group", (model, layer.weights, self._shared(heads))
             for heads in layer.heads:
-                shared = self._shared(heads)
-                yield (layer.label, heads.label), "group", (model, layer.weights, shared)
                 yield (layer.label, heads.label), "head", (model, layer.weights, heads.weights)
             if self.preset["experts"]:
                 own = layer.experts.weights if layer.experts is not None else {}
@@ -673,10 +686,21 @@ class _Application:
         if self.variant.added_layer is not None:
             old = self.old.layer.weights if self._copied_heads else {}
             yield (self._new_layer,), "layer", (model, old)
-            for label, weights in [(h.label, h.weights) for h in self._copied_heads] or [("", {})]:
+            copied = self._copied_heads
+            for label, weights in [(h.label, h.weights) for h in _having("group", copied)] or [("", {})]:
                 yield (self._new_layer, label), "group", (model, old, weights)
+            for label, weights in [(h.label, h.weights) for h in copied] or [("", {})]:
                 yield (self._new_layer, label), "head", (model, old, weights)
             yield (self._new_layer, EXPERTS), "expert", (model, old)
+
+
+def _having(scope: str, families: Iterable[Heads]) -> list[Heads]:
+    """The families that own something of a scope: one that joined the groups of another has no groups itself."""
+    return [family for family in families if scope != "group" or family.joins is None]
+
+
+def shown(constraint: Constraint) -> str:
+    return f"{show(constraint.left)} = {show(constraint.right)}"
 
 
 def common(scopes: Collection[str]) -> str:

@@ -125,10 +125,7 @@ class _Growing:
 
     def hidden(self, sizes: Nested, values: Values) -> Nested:
         """The sizes that no matrix shows: of longer rotary keys more pairs turn, or more coordinates do not."""
-        if "k_pairs" not in sizes:
-            return sizes
-        k = exact(self.expansion.new.sizes["k"], values)
-        return {**sizes, **({"k_rest": int(k - sizes["k_turned"])} if "k_turned" in sizes else {"k_pairs": int(k / 2)})}
+        return {name: int(exact(self.expansion.new.sizes[name], values)) for name in sizes}
 
     def layer(self, terms: Layer, outer: Values, old: Nested, new: Nested) -> Nested:
         own, families = outer.with_(level_values(old)).with_(level_values(new)), levels(self.expansion.old.preset)[1:]

@@ -18,7 +18,7 @@ OWNERS: Mapping[str, str] = {
     NEW_LAYER: "a new layer",
 }
 COUNTS: Mapping[str, str] = {"E": "the number of heads", "N": "the number of layers"}
-OWN = ("I", "scale")  # what only its own rewrite may use
+OWN = ("I", "tokens", "scale")  # what only its own rewrite may use
 
 Meaning = tuple[str, str]  # what a name means, and what should stand there
 

@@ -32,6 +32,7 @@ from .syntax import (
 )
 
 SIZES = ("s", "h", "p", "k", "v", "o", "E", "N")
+OWN_SIZES = ("k_pairs", "k_rest", "k_turned", "n_experts")  # of some architectures; no variant grows them
 """Sequence, hidden, MLP, key, value and output size; heads; layers. A grown size is the name + `_hat`."""
 
 MODEL_PARAMETERS = names_of("model")
@@ -436,7 +437,8 @@ def meaning_of(name: str) -> str | None:
     """What a name already means in every variant."""
     meanings = {
         "a parameter": PARAMETERS,
-        "a size": SIZES,
+        "a size": (*SIZES, *OWN_SIZES),
+        "an option": ("top_k",),
         "a grown size": _GROWN_SIZES,
         "a function": FUNCTIONS,
         "a sublayer": SUBLAYERS,

@@ -328,7 +328,13 @@ REFUSED: list[tuple[str, dict[str, Any], str, str, tuple[str, ...]]] = [
             "experts",
             ("a name of its own", name),
         )
-        for name in ("h", "s", "E", "N", "top_k", "p_hat")
+        for name in ("h", "s", "E", "N", "n_experts", "k_pairs", "p_hat")
+    ),
+    (
+        written(new="M_R = h, top_k", rewrite="W_R = M_R", becomes="experts = top_k\ntop_k = 2"),
+        {},
+        'top_k"',
+        ("`top_k` is not a size", "the name of an option"),
     ),
     (written(becomes="kv_groups = E"), {}, "kv_groups", ("no grouped queries",)),
     (written(becomes="kv_groups = 2"), GROUPS, "kv_groups", ("no such value", "`2`")),
