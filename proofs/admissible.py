@@ -163,9 +163,9 @@ class Inverses:
 
     @classmethod
     def given_by(cls, hypotheses: Sequence[Equation], new: Iterable[Expr]) -> Inverses:
-        """The constraints A B = a I, and new gains taken as ones: a guess, for the whole solution is proved."""
-        after: Solution = {Diag(row): eye(row.cols) for row in new if row.is_Matrix and row.rows == 1}
-        before = dict(after)
+        """The constraints A B = a I; new gains are taken as ones, and a first factor as I: the solution is proved."""
+        before: Solution = {Diag(row): eye(row.cols) for row in new if row.is_Matrix and row.rows == 1}
+        after = before | {A: eye(A.rows) for A in new if same_size(*A.shape)}
         for hypothesis in hypotheses:
             factors, (a, right) = pair(hypothesis.left), split(hypothesis.right)
             if factors is None or not isinstance(right, Identity) or not a.is_nonzero:

@@ -44,6 +44,7 @@ from ..symbolic.terms import (
     transposed,
 )
 from .admissible import Solution, solution, whole_sizes
+from .exactly import rounded_fractions
 from .kernel import Equation, solved, summands
 from .prover import bare
 from .rules import split, transpose_word
@@ -95,6 +96,7 @@ def profiles(steps: Sequence[Expansion]) -> Iterator[Profile]:
     for ratio in (4, 2, 9) if grows else (4,):
         for layers, h, s in combinations((1, 2), (1, 2), (1, 2)):
             yield Profile({"s": s, "h": h, "p": 1, "k": 1, "v": 1, "o": 1}, 1, layers, ratio)
+    yield Profile({"s": 2, "h": 2, "p": 2, "k": 2, "v": 2, "o": 1}, 1, 1, 2)
     yield Profile({"s": 2, "h": 2, "p": 1, "k": 1, "v": 1, "o": 1}, 1, 2, 4, 2)
     yield GENERIC
     yield Profile({"s": 2, "h": 2, "p": 5, "k": 5, "v": 5, "o": 1}, 1, 2, 2)
@@ -441,7 +443,8 @@ def readable(equation: Equation, name: str, found: Iterable[Array], values: Valu
     for value in (first, *others):
         if holds_at(equation, name, short(value), values):
             return short(value)
-    return first if holds_at(equation, name, first, values) else None
+    near = rounded_fractions(first)
+    return near if holds_at(equation, name, near, values) else None
 
 
 def short(value: Array) -> Array:

@@ -12,7 +12,7 @@ from sympy import Expr, expand, sympify
 
 from ..symbolic.evaluate import Arithmetic, Array, Values, evaluate
 from ..symbolic.expand import Expansion
-from ..symbolic.floats import ACTIVATIONS
+from ..symbolic.floats import ACTIVATIONS, LARGEST, fraction_of
 from ..symbolic.instances import Nested, grown, with_matrices
 from .kernel import Equation
 
@@ -60,8 +60,14 @@ def fractions(nested: Any) -> Any:
 def in_fractions(entries: Array) -> Array:
     found = np.empty(entries.shape, dtype=object)
     for index in np.ndindex(entries.shape):
-        found[index] = Fraction(float(entries[index]))
+        found[index] = fraction_of(float(entries[index]))
     return found
+
+
+def rounded_fractions(entries: Array) -> Array:
+    """The entries, those that are a short fraction but for a few roundings as that fraction rounded once."""
+    found = np.vectorize(lambda entry: float(Fraction(entry).limit_denominator(LARGEST)), otypes=[float])(entries)
+    return np.asarray(np.where(abs(found - entries) <= CLOSE * (1 + abs(entries)), found, entries))
 
 
 def holds_exactly(equation: Equation, values: Values) -> bool:

@@ -26,6 +26,7 @@ from ..symbolic.architecture import (
 )
 from ..symbolic.terms import (
     Expr,
+    MatMul,
     MatrixExpr,
     MatrixSymbol,
     ZeroMatrix,
@@ -95,7 +96,7 @@ def growth(
 
 
 def inferred_map(old: Transformer, new: Transformer, context: Context) -> MatrixExpr | None:
-    """E with I_hat + P_hat = (I + P) E, from the normal form of the left side: blocks a (I + P) and 0."""
+    """E with I_hat + P_hat = (I + P) E, from the normal form of the left side: blocks a (I + P), (I + P) M and 0."""
     rows = block_rows(normal_form(context, embedding(new)))
     width = old.sizes["h"]
     cells = [_multiple_of(block, embedding(old), width) for block in rows[0]]
@@ -105,13 +106,20 @@ def inferred_map(old: Transformer, new: Transformer, context: Context) -> Matrix
 
 
 def _multiple_of(block: MatrixExpr, whole: MatrixExpr, width: Expr) -> MatrixExpr | None:
-    """a eye(h) for a block a (I + P), 0 for a zero block, else None."""
+    """a M for a block a (I + P) M, such as a eye(h) for a (I + P), and 0 for a zero block; else None."""
     if isinstance(block, ZeroMatrix):
         return zero(width, block.cols)
     terms, wanted = terms_of(block), terms_of(whole)
-    factor = simplified(split(terms[0])[0] / split(wanted[0])[0])
-    scaled = total(*(product(factor, part) for part in wanted))
-    return product(factor, eye(width)) if block in (product(factor, whole), scaled) else None
+    (after, word), (before, start) = (factors(side[0]) for side in (terms, wanted))
+    factor, M = simplified(after / before), word[len(start) :]
+    read = total(*(product(factor, part, *M) for part in wanted)), product(factor, whole, *M)
+    return product(factor, *(M or [eye(width)])) if block in read else None
+
+
+def factors(term: MatrixExpr) -> tuple[Expr, tuple[MatrixExpr, ...]]:
+    """A product as its number and its matrices."""
+    number, word = split(term)
+    return number, word.args if isinstance(word, MatMul) else (word,)
 
 
 def goals(claim: Growth) -> Iterator[Goal]:

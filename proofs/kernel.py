@@ -19,17 +19,21 @@ from sympy import S
 
 from ..symbolic.grids import cut, heights, same_partition, widths
 from ..symbolic.terms import (
+    Diag,
     Expr,
+    Hadamard,
     Identity,
     MatAdd,
     MatMul,
     MatrixExpr,
     MatrixSymbol,
+    OneMatrix,
     Selection,
     Stack,
     atoms,
     block_rows,
     children,
+    eye,
     families,
     free,
     is_scalar,
@@ -281,11 +285,20 @@ def column_sums(equation: Equation) -> Equation | None:
     return None if S is None else Equation(product(ones(1, S.cols), transposed(S)), ones(1, S.rows))
 
 
-TURNED, ROW_SUMS, COLUMN_SUMS = (-1,), (-2,), (-3,)
+def diagonal(equation: Equation) -> Equation | None:
+    """a o b = c 1  as  diag(a) diag(b) = c I        for rows a and b, in the order of the alphabet"""
+    left, (c, right) = equation.left, split(equation.right)
+    if not isinstance(left, Hadamard) or not isinstance(right, OneMatrix) or right.rows != 1:
+        return None
+    return Equation(product(*sorted(map(Diag, children(left)), key=str)), scaled(c, eye(right.cols)))
+
+
+TURNED, ROW_SUMS, COLUMN_SUMS, DIAGONAL = (-1,), (-2,), (-3,), (-4,)
 FOLLOWS: Mapping[tuple[int, ...], Callable[[Equation], Equation | None]] = {
     TURNED: turned,
     ROW_SUMS: row_sums,
     COLUMN_SUMS: column_sums,
+    DIAGONAL: diagonal,
 }
 
 

@@ -81,6 +81,8 @@ BLOCKS = (
     "sums of ones",
     "selection",
     "diagonals",
+    "product of rows",
+    "order of diagonals",
     "common factor of heads",
 )
 SCALARS = ("scalar out", "rescale the norm", "scalars", "like terms")
@@ -289,6 +291,8 @@ NEEDS: Mapping[str, type[Expr]] = {
     "rotation of blocks": Rope,
     "diagonal of blocks": Diag,
     "diagonals": Diag,
+    "product of rows": Hadamard,
+    "order of diagonals": Diag,
     "definition of the norm": Norm,
     "shift of a softmax": Softmax,
     "heads of blocks": HeadSum,
@@ -380,7 +384,7 @@ def in_order(positions: Sequence[Position]) -> tuple[Position, ...]:
 
 def run_length(context: Context, rule: str, argument: tuple[int, ...]) -> int:
     """How many neighbours of a product or sum a rule takes at a time; 0 for rules on whole terms."""
-    if rule in ("block product", "Kronecker product", "sums of ones", *NARROWED):
+    if rule in ("block product", "Kronecker product", "sums of ones", "order of diagonals", *NARROWED):
         return 2
     if rule == "lemma":
         pattern = context.lemmas[argument[0]].left

@@ -285,11 +285,12 @@ def a_hadamard(rng: Random, rows: Expr, columns: Expr, depth: int, within: Path)
 
 
 def with_a_diagonal(rng: Random, rows: Expr, columns: Expr, depth: int, within: Path) -> MatrixExpr:
-    """A diag(a) o B, or the other way round; or the diagonal of g diag(a)."""
+    """A diag(a) o B, or the other way round; the diagonal of g diag(a); or a product of two diagonals."""
     turned = product(term(rng, rows, columns, depth, within), Diag(term(rng, Integer(1), columns, depth, within)))
     pair = [turned, term(rng, rows, columns, depth, within)]
     g = product(term(rng, Integer(1), columns, depth, within), Diag(term(rng, Integer(1), columns, depth, within)))
-    return choice(rng, (Hadamard(*pair), Hadamard(*reversed(pair)), product(pair[1], Diag(g))))
+    two = product(turned, Diag(term(rng, Integer(1), columns, depth, within)))
+    return choice(rng, (Hadamard(*pair), Hadamard(*reversed(pair)), product(pair[1], Diag(g)), two, two))
 
 
 def a_rope(rng: Random, rows: Expr, columns: Expr, depth: int, within: Path) -> MatrixExpr | None:

@@ -116,7 +116,7 @@ def transpose_word(term: Expr) -> Expr:
     if not isinstance(term, MatMul):
         return transposed(term)
     scalar, _ = split(term)
-    return product(scalar, *(transposed(part) for part in reversed(term.args) if not is_scalar(part)))
+    return product(scalar, *(flipped(part) for part in reversed(term.args) if not is_scalar(part)))
 
 
 def ends_with(term: Expr, C: tuple[MatrixExpr, ...]) -> Expr | None:
@@ -274,6 +274,22 @@ def diagonals(term: Expr) -> Expr | None:
     return product(rebuild(term, [*parts[:at], product(*word[:-1]), *parts[at + 1 :]]), word[-1])
 
 
+def row_product(term: Expr) -> Expr | None:
+    """g o h  =  g diag(h)  =  h o g        for rows, in the order of the alphabet"""
+    if not isinstance(term, Hadamard) or term.rows != 1:
+        return None
+    g, h = sorted(children(term), key=str)
+    return product(g, Diag(h))
+
+
+def diagonals_in_order(term: Expr) -> Expr | None:
+    """diag(h) diag(g)  =  diag(g) diag(h)        in the order of the alphabet"""
+    if (factors := pair(term)) is None or not all(isinstance(part, Diag) for part in factors):
+        return None
+    A, B = factors
+    return product(B, A) if str(B) < str(A) else None
+
+
 def of_word(term: Expr, last: type[Any]) -> bool:
     """Whether a term is a product of at least two matrices, the last one of some kind."""
     return isinstance(term, MatMul) and isinstance(term.args[-1], last) and not is_scalar(term.args[-2])
@@ -299,7 +315,7 @@ def identity(term: Expr) -> Expr | None:
     if isinstance(term, OneMatrix):
         return eye(term.rows) if is_identity(term) else None
     if isinstance(term, Hadamard):
-        return next((b for a, b in (term.args, term.args[::-1]) if isinstance(a, OneMatrix)), None)
+        return next((b for a, b in (term.args, term.args[::-1]) if is_ones(a)), None)
     if isinstance(term, Transpose) and isinstance(term.arg, (Identity, OneMatrix, Diag)):
         return term.arg if isinstance(term.arg, Diag) else flipped(term.arg)
     if of(term, Diag, OneMatrix):
@@ -313,6 +329,12 @@ def identity(term: Expr) -> Expr | None:
 
 def is_identity(term: Expr) -> bool:
     return isinstance(term, Identity) or (isinstance(term, OneMatrix) and shape(term) == (1, 1))
+
+
+def is_ones(term: Expr) -> bool:
+    """Whether a matrix is one of ones: as such, or as a column times a row."""
+    column, row = pair(term) or (term, term)
+    return isinstance(column, OneMatrix) and isinstance(row, OneMatrix) and (column is row or column.cols == 1)
 
 
 def is_unit(rows: Blocks) -> bool:
@@ -584,6 +606,8 @@ ALGEBRA: Mapping[str, Rule] = {
     "product with zero": annihilate,
     "sum with zero": neutral,
     "diagonals": diagonals,
+    "product of rows": row_product,
+    "order of diagonals": diagonals_in_order,
     "zeros": zeros,
     "identity": identity,
     "scalars": scalars,

@@ -35,7 +35,7 @@ from ..symbolic.terms import (
     transposed,
     zero,
 )
-from .kernel import COLUMN_SUMS, ROW_SUMS, TURNED, Context, Equation, Position, Step, Theorem, derive
+from .kernel import COLUMN_SUMS, DIAGONAL, ROW_SUMS, TURNED, Context, Equation, Position, Step, Theorem, derive
 from .prover import prove
 from .rules import FIRST_ORDER
 
@@ -285,6 +285,7 @@ PLAIN: Mapping[str, Sequence[MatrixExpr]] = {
         Diag(ones(1, n)),
         Diag(ones(1, 1)),
         Hadamard(A, ones(m, n)),
+        Hadamard(A, product(ones(m, 1), ones(1, n))),
         Hadamard(ones(m, n), product(-2, A)),
         Hadamard(ones(m, n), ones(m, n)),
         transposed(ones(m, n)),
@@ -479,6 +480,17 @@ PLAIN: Mapping[str, Sequence[MatrixExpr]] = {
         Hadamard(product(A, Diag(g)), product(A2, Diag(g3))),
         Hadamard(Act(A, "silu"), product(A2, Q1, Diag(g))),
     ],
+    "product of rows": [
+        Hadamard(g, g3),
+        Hadamard(g3, g),
+        Hadamard(product(2, g), product(transposed(c), A)),
+        Hadamard(total(g, g3), product(g, Diag(g3))),
+    ],
+    "order of diagonals": [
+        product(Diag(g3), Diag(g)),
+        product(Diag(g), Diag(product(transposed(c), A))),
+        product(Diag(total(g, g3)), Diag(product(-1, g))),
+    ],
     "sums of ones": [
         product(ones(m, n), ones(n, p)),
         product(ones(1, n), ones(n, 1)),
@@ -601,6 +613,8 @@ TRAPS: Mapping[str, Sequence[MatrixExpr]] = {
         RowScale(zero(m, m), n, S.One),
     ],
     "identity": [
+        Hadamard(A, product(ones(m, n), ones(n, n))),
+        Hadamard(A, product(2, ones(m, 1), ones(1, n))),
         blocks([[eye(n), B], [zero(p, n), eye(p)]]),
         blocks([[eye(n), zero(n, p)], [zero(p, n), matrix("R3", p, p)]]),
         row(eye(n), zero(n, p)),
@@ -694,6 +708,19 @@ TRAPS: Mapping[str, Sequence[MatrixExpr]] = {
         product(A, Diag(g)),
         Act(product(A, Diag(g)), "relu"),
         Kron(product(A, Diag(g)), A2),
+    ],
+    "product of rows": [
+        Hadamard(A, A2),
+        Hadamard(transposed(g), transposed(g3)),
+        Hadamard(Diag(g), Diag(g3)),
+        product(g, Diag(g3)),
+    ],
+    "order of diagonals": [
+        product(Diag(g), Diag(g3)),
+        product(Diag(g3), Q1),
+        product(Q1, Diag(g)),
+        product(A, Diag(g3)),
+        total(Diag(g3), Diag(g)),
     ],
     "ones apart": [
         ones(1, n),
@@ -952,6 +979,32 @@ def turned_samples() -> Iterator[Sample]:
     yield Sample(
         "constraint", product(ones(1, two), transposed(mirror)), (4, *COLUMN_SUMS), TURNS, TURNS_MET, trap=True
     )
+
+
+y1, y2, y3, y4 = (matrix(f"y{i}", 1, two) for i in range(1, 5))
+z1, z2 = matrix("z1", two, 1), matrix("z2", two, 1)
+OF_ROWS = Context(
+    (
+        Equation(Hadamard(y2, y1), product(3, ones(1, two))),
+        Equation(Hadamard(y3, y4), zero(1, two)),
+        Equation(Hadamard(z1, z2), ones(two, 1)),
+    )
+)
+OF_ROWS_MET: Definitions = (
+    (y1, row(eye(1), product(3, eye(1)))),
+    (y2, row(product(3, eye(1)), eye(1))),
+    (y3, row(x1, zero(1, 1))),
+    (y4, row(zero(1, 1), x2)),
+    (z1, column(product(2, eye(1)), product(-1, eye(1)))),
+    (z2, column(product(Rational(1, 2), eye(1)), product(-1, eye(1)))),
+)
+
+
+def diagonal_samples() -> Iterator[Sample]:
+    """Constraints on the products of rows, as constraints on diagonal matrices."""
+    yield Sample("constraint", product(Diag(y1), Diag(y2)), (0, *DIAGONAL), OF_ROWS, OF_ROWS_MET)
+    for i, term in ((0, Diag(y1)), (1, product(Diag(y3), Diag(y4))), (2, product(transposed(z1), z2))):
+        yield Sample("constraint", term, (i, *DIAGONAL), OF_ROWS, OF_ROWS_MET, trap=True)
 
 
 M5 = matrix("M5", m, n)
@@ -1249,6 +1302,7 @@ SAMPLES: tuple[Sample, ...] = (
     *plain_samples(),
     *constraint_samples(),
     *turned_samples(),
+    *diagonal_samples(),
     *of_heads_samples(),
     *lemma_samples(),
     *without_map(),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from functools import cache
 from typing import Any
 
@@ -29,7 +28,7 @@ from ..symbolic.architecture import (
 )
 from ..symbolic.evaluate import Arithmetic, Array, Values, evaluate, exact
 from ..symbolic.expand import Expansion
-from ..symbolic.floats import ACTIVATIONS, float_arithmetic
+from ..symbolic.floats import ACTIVATIONS, float_arithmetic, fraction_of
 from ..symbolic.instances import Nested, expert_values, grown, level_values, with_matrices
 from ..symbolic.notation import latex
 from ..symbolic.preset import Preset
@@ -318,7 +317,7 @@ def rational(nested: Any) -> Any:
 
 
 def in_rationals(entries: Array) -> Array:
-    exact_rows = [[Rational(Fraction(float(x))) for x in row] for row in entries]
+    exact_rows = [[Rational(fraction_of(float(x))) for x in row] for row in entries]
     return np.array(exact_rows, dtype=object).reshape(entries.shape)
 
 

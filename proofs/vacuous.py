@@ -18,15 +18,17 @@ from typing import Literal, TypeAlias
 import z3
 from sympy import Integer, Symbol
 
+from ..symbolic.elaborate import Scope
 from ..symbolic.errors import VariantError
 from ..symbolic.evaluate import SizeError, Values, evaluate, whole
 from ..symbolic.expand import Expansion
 from ..symbolic.syntax import show
-from ..symbolic.terms import Expr, MatrixSymbol, Selection, children, subterms
+from ..symbolic.terms import Expr, Identity, MatMul, MatrixSymbol, Selection, children, subterms
 from ..symbolic.variant import Constraint
 from . import solver
 from .admissible import sizes_exist
 from .kernel import Equation
+from .rules import split
 
 WORK = 300_000  # of z3 for one question, about 0.3 s
 SEVERAL = 2  # sizes at which a contradiction is seen before it counts
@@ -64,6 +66,7 @@ class Look:
 def refuse_contradiction(steps: Sequence[Expansion]) -> None:
     """Raise VariantError for a chain whose constraints cannot be met, with the fewest that say so and their places."""
     constraints = stated(steps)
+    refuse_narrow(constraints, steps)
 
     def clash(most: int | None) -> Callable[[Sequence[Stated]], bool]:
         return lambda some: certain(looks(some, steps, most))
@@ -74,6 +77,23 @@ def refuse_contradiction(steps: Sequence[Expansion]) -> None:
         fewest = core(constraints, clash(most))
         if clash(None)(fewest):
             raise refusal(fewest, tuple(looks(fewest, steps)))
+
+
+def refuse_narrow(constraints: Sequence[Stated], steps: Sequence[Expansion]) -> None:
+    """Raise VariantError for a product that should be the identity and goes through too few coordinates for that."""
+    sizes = Scope({}, {grown: base for step in steps for grown, base in step.above.items()}, "")
+    for one in constraints:
+        for equation in one.equations:
+            for left, right in ((equation.left, equation.right), (equation.right, equation.left)):
+                a, whole_of = split(right)
+                factors = left.args if isinstance(left, MatMul) else ()
+                narrow = [f.cols for f in factors[:-1] if f.is_Matrix and sizes.is_positive(whole_of.rows - f.cols)]
+                if isinstance(whole_of, Identity) and a.is_nonzero and narrow:
+                    raise one.constraint.place.error(
+                        "the constraint cannot be met, so the statement would be vacuous",
+                        f"`{one.text}`, an identity of {whole_of.rows} rows through {narrow[0]} columns",
+                        f"at least {whole_of.rows} columns",
+                    )
 
 
 def certain(seen: Iterator[Look] | Sequence[Look]) -> bool:

@@ -20,6 +20,7 @@ from ..proofs.trace import Trace, Value, trace
 from ..proofs.tried import Tried
 from ..proofs.unknowns import unknowns
 from ..symbolic.architecture import FAMILIES, LAYERS
+from ..symbolic.floats import fraction_of
 from ..symbolic.notation import latex, text
 from .derivation import chains
 
@@ -189,10 +190,10 @@ def matrix_json(array: Any) -> list[list[Any]]:
 def number_json(entry: Any) -> Any:
     """An integer, a fraction as "n/d", or an irrational number as LaTeX and a float.
 
-    >>> number_json(2.0), number_json(0.5)
-    (2, '1/2')
+    >>> number_json(2.0), number_json(0.5), number_json(1 / 3)
+    (2, '1/2', '1/3')
     """
-    from sympy import Expr, Rational
+    from sympy import Expr
 
     if isinstance(entry, Expr):
         if entry.is_Integer:
@@ -201,10 +202,10 @@ def number_json(entry: Any) -> Any:
             return f"{entry.p}/{entry.q}"
         return {"exact": latex(entry), "value": float(entry)}
     value = float(entry)
-    if value == int(value):
-        return int(value)
-    exact = Rational(*value.as_integer_ratio())
-    return f"{exact.p}/{exact.q}" if exact.q <= 2**20 else {"exact": None, "value": value}
+    exact = fraction_of(value)
+    if exact.denominator == 1:
+        return int(exact)
+    return str(exact) if exact.denominator <= 2**20 else {"exact": None, "value": value}
 
 
 def sizes_of(found: Counterexample) -> Json:

@@ -14,6 +14,7 @@ from sympy import Expr
 from .evaluate import Arithmetic, Array, SizeError
 
 BITS = {"float64": 53, "float32": 24, "float16": 11, "bfloat16": 8, "complex128": 53}
+LARGEST = 1000  # denominator of a short fraction
 _GUARD = 200  # binary digits that decide the rounding of an irrational scalar
 
 
@@ -84,3 +85,13 @@ def _fraction(scalar: Expr) -> Fraction:
         return Fraction(int(scalar.p), int(scalar.q))
     sign, mantissa, exponent, _ = scalar.evalf(_GUARD)._mpf_
     return (-1) ** sign * Fraction(int(mantissa)) * Fraction(2) ** int(exponent)
+
+
+def fraction_of(value: float) -> Fraction:
+    """The short fraction that is rounded to a number, if there is one; else the number as it is.
+
+    >>> fraction_of(1 / 3), fraction_of(0.5)
+    (Fraction(1, 3), Fraction(1, 2))
+    """
+    short = Fraction(value).limit_denominator(LARGEST)
+    return short if float(short) == value else Fraction(value)

@@ -230,26 +230,27 @@ def test_what_only_some_sizes_allow_has_no_solution(pair):
 
 # --- a product with what another constraint gives an inverse of ---
 
-T, U, g = matrix("T", m, size("r")), matrix("U", size("r"), n), matrix("g", 1, size("r"))
+V_SQUARE, W_SQUARE = matrix("V", n, n), matrix("W", n, n)
+T, READER, g = matrix("T", m, size("r")), matrix("U", size("r"), n), matrix("g", 1, size("r"))
 ROWS = (product(T, transposed(T)), eye(m))
 LONGER = {size("r"): m}
 
 
 def grown(*pairs):
-    return solution([Equation(left, right) for left, right in pairs], [T, U, g], LONGER)
+    return solution([Equation(left, right) for left, right in pairs], [T, READER, g], LONGER)
 
 
 @pytest.mark.parametrize(
     "reader",
-    [product(T, U), product(T, Diag(g), U), product(3, T, U), total(product(T, U), product(-1, W))],
+    [product(T, READER), product(T, Diag(g), READER), product(3, T, READER), total(product(T, READER), product(-1, W))],
     ids=["as it is", "with gains", "times a number", "in a sum"],
 )
 def test_what_reads_a_stream_of_other_coordinates_can_undo_them(reader):
-    """T T' = I and T U = W for any W: T = [I 0] and U = T' W."""
+    """T T' = I and T READER = W for any W: T = [I 0] and READER = T' W."""
     right = zero(m, n) if isinstance(reader, MatAdd) else W
     found = grown(ROWS, (reader, right))
     assert found is not None
-    assert atoms(found[U]) == {W}
+    assert atoms(found[READER]) == {W}
 
 
 def test_the_mean_in_every_other_coordinate_keeps_what_a_layer_norm_sees():
@@ -264,9 +265,16 @@ def test_the_mean_in_every_other_coordinate_keeps_what_a_layer_norm_sees():
 @pytest.mark.parametrize(
     "pairs",
     [
-        [ROWS, (product(T, U), W), (U, zero(size("r"), n))],  # only for W = 0
-        [(product(T, U), W), (T, zero(m, size("r")))],
+        [ROWS, (product(T, READER), W), (READER, zero(size("r"), n))],  # only for W = 0
+        [(product(T, READER), W), (T, zero(m, size("r")))],
     ],
 )
 def test_a_product_that_only_some_old_parameters_allow_has_no_solution(pairs):
     assert grown(*pairs) is None
+
+
+def test_a_product_of_new_squares_may_have_the_identity_as_its_first_factor():
+    found = solved((product(Q, V_SQUARE), W_SQUARE), new=(Q, V_SQUARE))
+    assert found is not None
+    assert found[Q] == eye(n)
+    assert atoms(found[V_SQUARE]) == {W_SQUARE}

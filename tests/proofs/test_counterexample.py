@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Iterator
+from fractions import Fraction
 from functools import cache
 from typing import Any
 
@@ -10,9 +11,12 @@ import pytest
 from as_published import load
 
 from growproof.proofs.counterexample import Counterexample, differs, find, replay
+from growproof.proofs.exactly import rounded_fractions
 from growproof.proofs.trace import trace
+from growproof.reports.answers import counterexample_text
 from growproof.symbolic.architecture import PRESETS, paper_model
 from growproof.symbolic.expand import Expansion, expand
+from growproof.symbolic.floats import fraction_of
 from growproof.symbolic.variant import loads
 
 SIX = (
@@ -275,3 +279,19 @@ def test_constraints_that_bind_many_blocks_hide_no_difference(name, answer):
     found = answer(text, architecture=architecture).counterexample
     assert found is not None
     assert trace(found).first_divergence is not None
+
+
+@pytest.mark.parametrize("number", ["1/3", "1/10", "2/7"])
+def test_a_constraint_in_fractions_hides_no_difference(number, answer):
+    """No floating-point number is 1/3: the numbers are read as the fractions that they round."""
+    text = f'name = "f"\n[new]\nD = "h, h"\n[rewrite]\nW_O = "W_O*D"\n[constraints]\nD = "{number}*eye(h)"\n'
+    found = answer(text)
+    assert found.verdict == "refuted"
+    assert number in "\n".join(counterexample_text(found.counterexample, trace(found.counterexample)))
+
+
+def test_numbers_that_are_close_to_a_fraction_only_are_not_taken_for_it():
+    assert fraction_of(1 / 3) == Fraction(1, 3)
+    assert fraction_of(1 / 3 + 1e-15) != Fraction(1, 3)
+    assert fraction_of(2**0.5) == Fraction(2**0.5)
+    assert (rounded_fractions(np.array([[0.1 + 2e-16, 0.1 + 1e-9]])) == [[0.1, 0.1 + 1e-9]]).all()

@@ -43,3 +43,19 @@ def test_where_the_norm_keeps_every_block_the_map_is_that_of_the_stream(name):
     claim = claim_of([load(name)], paper_model(PRESETS[load(name).architecture]))
     assert claim.growth is not None
     assert {proved.goal.right.args[-1] for proved in norms(load(name)).values()} <= {claim.growth.stream_map}
+
+
+def test_a_turned_stream_is_read_off_the_input():
+    text = load("slicegpt-rotation").text.partition("[stream]")[0] + '[constraints]\n"Q*Q\'" = "eye(h)"\n'
+    claim = claim_of([loads(text, "f.toml")], paper_model(PRESETS["llama"]))
+    assert claim.growth is not None
+    assert str(claim.growth.stream_map) == "Q"
+    assert claim.theorem is not None
+
+
+def test_what_is_turned_with_the_input_is_turned_alike():
+    """I Q + P Q is (I + P) Q, and I Q + P R is not."""
+    for other, found in (("P*Q", "Q"), ("P*R", None)):
+        text = f'name = "f"\n[new]\nQ = "h, h"\nR = "h, h"\n[rewrite]\nI = "I*Q"\nP = "{other}"\n'
+        growth = claim_of([loads(text, "f.toml")], paper_model(PRESETS["paper"])).growth
+        assert (None if growth is None else str(growth.stream_map)) == found

@@ -207,3 +207,14 @@ def test_a_selection_is_never_zero():
     with pytest.raises(VariantError, match="cannot be met"):
         check([loads(text, "x.toml")], PRESETS["paper"])
     assert check([loads(text.replace("; selection", ""), "x.toml")], PRESETS["paper"]).verdict == "refuted"
+
+
+@pytest.mark.parametrize("identity", ["eye(p_hat)", "2*eye(p_hat)"])
+def test_an_identity_through_too_few_coordinates_is_refused_at_once(identity):
+    """B A has rank p at most; z3 would have to look at every size."""
+    text = 'name = "f"\n[grows]\np = "p_hat"\n[new]\nA = "p, p_hat"\nB = "p_hat, p"\n[rewrite]\nW_l1 = "W_l1*A"\n'
+    text += f'b_l1 = "b_l1*A"\nW_l2 = "B*W_l2"\n[constraints]\n"B*A" = "{identity}"\n'
+    with pytest.raises(VariantError, match="an identity of p_hat rows through p columns"):
+        refuse_contradiction(chain([loads(text, "f.toml")], paper_model(PRESETS["paper"])))
+    wide = text.replace('"B*A"', '"A*B"').replace("eye(p_hat)", "eye(p)")
+    refuse_contradiction(chain([loads(wide, "f.toml")], paper_model(PRESETS["paper"])))

@@ -316,6 +316,24 @@ def the_number_before_the_identity_is_lost(equation: Equation) -> Any:
     return None if found is None else Equation(found.left, eye(found.left.rows))
 
 
+def diagonal_way(function: Any) -> Any:
+    """Registers a wrong way to read a constraint on rows as one on diagonal matrices."""
+    set_to("constraint", "FOLLOWS", {**kernel.FOLLOWS, kernel.DIAGONAL: function}, function.__name__.replace("_", " "))
+    return function
+
+
+@diagonal_way
+def the_number_of_a_constraint_on_rows_is_lost(equation: Equation) -> Any:
+    found = kernel.diagonal(equation)
+    return None if found is None else Equation(found.left, split(found.right)[1])
+
+
+@diagonal_way
+def one_row_alone_is_a_row_of_ones(equation: Equation) -> Any:
+    found = kernel.diagonal(equation)
+    return None if found is None else Equation(found.left.args[0], found.right)
+
+
 @broken("constraint")
 def a_sum_over_heads_counts_as_one_head(context: Context, term: Any, argument: Any) -> Any:
     found = RIGHT["constraint"](context, term, argument)
@@ -1366,6 +1384,35 @@ def a_diagonal_leaves_a_sum_in_which_it_stands_once(context: Any, term: Any, arg
     return RIGHT["diagonals"](context, term, argument)
 
 
+@broken("product of rows")
+def every_entrywise_product_is_one_of_rows(context: Any, term: Any, argument: Any) -> Any:
+    if not isinstance(term, Hadamard) or term.cols != 1:
+        return RIGHT["product of rows"](context, term, argument)
+    return product(Diag(transposed(term.args[1])), term.args[1])
+
+
+@broken("product of rows")
+def one_of_two_rows_is_lost(context: Any, term: Any, argument: Any) -> Any:
+    found = RIGHT["product of rows"](context, term, argument)
+    return None if found is None else product(found.args[0], Diag(found.args[0]))
+
+
+@broken("order of diagonals")
+def whatever_stands_beside_a_diagonal_changes_places_with_it(context: Any, term: Any, argument: Any) -> Any:
+    factors = pair(term)
+    square = factors is not None and all(part.rows == part.cols for part in factors)
+    return product(*factors[::-1]) if square and isinstance(factors[0], Diag) else None
+
+
+@broken("order of diagonals")
+def the_second_diagonal_comes_twice(context: Any, term: Any, argument: Any) -> Any:
+    found = RIGHT["order of diagonals"](context, term, argument)
+    return None if found is None else product(found.args[0], found.args[0])
+
+
+set_to(
+    "identity", "is_ones", lambda term: all(isinstance(part, OneMatrix) for part in pair(term) or (term,)), "1 1 is 1"
+)
 set_to("identity", "is_unit", lambda rows: isinstance(rows[0][0], Identity), "one identity in blocks is enough")
 set_to("identity", "is_unit", lambda rows: len(rows) == len(rows[0]), "every square of blocks is the identity")
 
