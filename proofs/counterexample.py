@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from types import EllipsisType
 
 import numpy as np
 from sympy import Expr
@@ -23,7 +24,8 @@ from .drawing import FLOATS, GENERIC, Profile, drawn_blocks, drawn_model, profil
 from .exactly import fractions, grown_exactly, holds_exactly, is_rounded
 
 CLEARLY = 1e3  # a difference counts from so many times its rounding bound
-VISIBLE = 1e-3
+VISIBLE = 1e-3  # the difference that is looked for first
+PATIENCE = 48  # further instances that are tried when one differs by less
 TRIALS = 6
 GLIMPSES = 2
 
@@ -64,10 +66,19 @@ def find_any(steps: Sequence[Expansion], seed: int = 0) -> Counterexample | None
 
 
 def found(steps: Sequence[Expansion], seed: int) -> Instance | None:
-    """The first instance that changes the function, the smallest sizes first."""
+    """The first instance that changes the function visibly, from the smallest sizes up; else the first that does."""
     rng = np.random.default_rng(seed)
     instances = (drawn(steps, profile, rng) for profile in profiles(steps) for _ in range(TRIALS))
-    return next((one for one in instances if one is not None and differs(steps, one)), None)
+    faint, patience = None, PATIENCE
+    for one in instances:
+        apart = None if one is None else difference(steps, one)
+        if apart is not None and apart > VISIBLE:
+            return one
+        if faint is None:
+            faint = one if apart is not None else None
+        elif (patience := patience - 1) == 0:
+            break
+    return faint
 
 
 def glimpse(steps: Sequence[Expansion], seed: int = 0) -> bool:
@@ -111,13 +122,22 @@ def expanded(steps: Sequence[Expansion], instance: Instance) -> Nested:
     return current
 
 
-def differs(steps: Sequence[Expansion], instance: Instance) -> bool:
-    """Whether the outputs differ clearly and the constraints hold; False where a norm meets a zero row."""
+def differs(steps: Sequence[Expansion], instance: Instance, least: float = VISIBLE) -> bool:
+    """Whether the outputs differ by more than so much, clearly, and the constraints hold."""
+    apart = difference(steps, instance)
+    return apart is not None and apart > least
+
+
+def difference(steps: Sequence[Expansion], instance: Instance) -> float | None:
+    """How far the outputs are apart, where that is no rounding error and the constraints hold.
+
+    None where it may be one, where they do not hold, and where a norm meets a zero row.
+    """
     try:
-        found = replay(steps, instance)
+        seen = replay(steps, instance)
     except ValueError:
-        return False
-    return found.ratio > CLEARLY and found.max_abs > VISIBLE and is_exact(steps, instance)
+        return None
+    return seen.max_abs if seen.ratio > CLEARLY and is_exact(steps, instance) else None
 
 
 def is_exact(steps: Sequence[Expansion], instance: Instance) -> bool:
@@ -143,26 +163,43 @@ def replayed(steps: Sequence[Expansion], instance: Instance) -> Counterexample:
 
 
 def minimised(steps: Sequence[Expansion], instance: Instance) -> Instance:
-    """The instance with every entry moved to 0 or 1 where the difference survives that, until nothing moves."""
-    while sum(moved(steps, instance, *cell) for cell in cells(instance)):
+    """The instance with every entry moved to 0 or 1 where the difference survives that, until nothing moves.
+
+    Whole matrices are moved to 0 first.
+    """
+    least = min(VISIBLE, (difference(steps, instance) or 0) / 2)
+    for table, name in matrices(instance):
+        moved(steps, instance, least, table, name, ..., 0.0)
+    while sum(moved(steps, instance, least, *cell, 0.0, 1.0) for cell in cells(instance)):
         pass
     return instance
 
 
-def moved(steps: Sequence[Expansion], instance: Instance, table: Nested, name: str, index: tuple[int, ...]) -> bool:
-    """Move one entry to 0, else to 1, if the instance stays a counterexample; whether it moved."""
+Index = tuple[int, ...] | EllipsisType
+
+
+def moved(
+    steps: Sequence[Expansion],
+    instance: Instance,
+    least: float,
+    table: Nested,
+    name: str,
+    index: Index,
+    *values: float,
+) -> bool:
+    """Move entries to the first of some values at which the instance stays a counterexample; whether they moved."""
     before = table[name]
-    for value in (0.0, 1.0):
-        if before[index] == value:
+    for value in values:
+        if np.all(before[index] == value):
             return False
         table[name] = changed(before, index, value)
-        if differs(steps, instance):
+        if differs(steps, instance, least):
             return True
         table[name] = before
     return False
 
 
-def changed(array: Array, index: tuple[int, ...], value: float) -> Array:
+def changed(array: Array, index: Index, value: float) -> Array:
     result = array.copy()
     result[index] = value
     return result
@@ -170,7 +207,11 @@ def changed(array: Array, index: tuple[int, ...], value: float) -> Array:
 
 def cells(instance: Instance) -> Iterator[tuple[Nested, str, tuple[int, ...]]]:
     """Every entry of every matrix, the new blocks last."""
+    for table, name in matrices(instance):
+        yield from ((table, name, index) for index in np.ndindex(table[name].shape))
+
+
+def matrices(instance: Instance) -> Iterator[tuple[Nested, str]]:
+    """Every matrix, the new blocks last."""
     for table in (*tables_of(instance.old), *(t for new in instance.new for t in tables_of(new))):
-        for name, array in table.items():
-            if isinstance(array, np.ndarray):
-                yield from ((table, name, index) for index in np.ndindex(array.shape))
+        yield from ((table, name) for name, array in table.items() if isinstance(array, np.ndarray))

@@ -82,20 +82,21 @@ class Profile:
 
 
 GENERIC = Profile({"s": 3, "h": 3, "p": 2, "k": 2, "v": 2, "o": 2}, 2, 2, 2)
-UNEVEN = Profile({"s": 2, "h": 3, "p": 2, "k": 4, "v": 1, "o": 2}, 1, 2, 2, 1, 1, UNLIKE)
+UNEVEN = Profile({"s": 2, "h": 4, "p": 15, "k": 7, "v": 9, "o": 1}, 1, 2, 2, 1, 1, UNLIKE)
 
 
 def profiles(steps: Sequence[Expansion]) -> Iterator[Profile]:
     """Sizes from the smallest up; s = 1 hides attention, h = 1 the norm, N = 1 what the last layer writes.
 
-    A ratio of 4 keeps the roots rational; others come later, for what holds at one ratio only, and more than one new
-    coordinate, for what holds of one alone.  Last, more coordinates than the stream has: so many products can vanish;
-    and sizes and scalars no two of which are equal, or grow alike.
+    A ratio of 4 keeps the roots rational; others come later, for what holds at one ratio only.  Then scalars that are
+    not 1; two of everything; more than one new coordinate, for what holds of one alone; more coordinates than the
+    stream has: so many products can vanish; and sizes and scalars no two of which are equal, or grow alike.
     """
     grows = any(step.above or step.variant.grows for step in steps)
     for ratio in (4, 2, 9) if grows else (4,):
         for layers, h, s in combinations((1, 2), (1, 2), (1, 2)):
             yield Profile({"s": s, "h": h, "p": 1, "k": 1, "v": 1, "o": 1}, 1, layers, ratio)
+    yield Profile({"s": 2, "h": 2, "p": 1, "k": 1, "v": 1, "o": 1}, 1, 1, 4, scalars=UNLIKE)
     yield Profile({"s": 2, "h": 2, "p": 2, "k": 2, "v": 2, "o": 1}, 1, 1, 2)
     yield Profile({"s": 2, "h": 2, "p": 1, "k": 1, "v": 1, "o": 1}, 1, 2, 4, 2)
     yield GENERIC

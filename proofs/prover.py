@@ -208,8 +208,8 @@ def arguments(context: Context, rule: str) -> Iterator[tuple[int, ...]]:
 def orientations(equations: Sequence[Equation]) -> tuple[tuple[int, ...], ...]:
     """Each equation with the term that it is solved for, so that rewriting comes to an end.
 
-    A bare matrix is eliminated where nothing leads back to it; else the largest word, by length and then by name,
-    becomes what is smaller.
+    A bare matrix is eliminated where nothing leads back to it; else the largest word of several matrices, by length
+    and then by name, becomes what is smaller.
     """
     found: list[tuple[int, ...]] = []
     needs: dict[Expr, set[Expr]] = {}  # an eliminated matrix -> those that come in its place
@@ -219,8 +219,9 @@ def orientations(equations: Sequence[Equation]) -> tuple[tuple[int, ...], ...]:
         if chosen is not None:
             rest = (symbol for k, term in enumerate(terms) if k != chosen for symbol in atoms(term))
             needs[split(terms[chosen])[1]] = set(rest)
-        elif terms:
-            chosen = max(range(len(terms)), key=lambda k: (weight(terms[k]), str(split(terms[k])[1])))
+        else:
+            words = [k for k, term in enumerate(terms) if not isinstance(split(term)[1], MatrixSymbol)]
+            chosen = max(words, key=lambda k: (weight(terms[k]), str(split(terms[k])[1])), default=None)
         if chosen is not None and not feeds_itself(terms, chosen):
             as_it_stands = chosen == 0 and equation.left == split(terms[0])[1]
             found.append((i,) if as_it_stands else (i, chosen))

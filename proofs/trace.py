@@ -49,6 +49,7 @@ from .counterexample import Counterexample
 from .goals import growth
 from .kernel import Equation
 
+ROUNDING = 1e-12  # two values that differ by less are the same
 READABLE = 40  # operations in an exact entry that a reader still takes in
 FLOATS = float_arithmetic()
 
@@ -135,7 +136,7 @@ def compared(key: Key, old: Array | None, new: Array | None, E: Array | None, st
             a = a @ E
         elif streams and a.shape[0] == b.shape[0] and a.shape[1] < b.shape[1]:
             a = np.pad(a, ((0, 0), (0, b.shape[1] - a.shape[1])))
-        same = bool(np.allclose(a, b, rtol=1e-9, atol=1e-9)) if a.shape == b.shape else None
+        same = bool(np.allclose(a, b, rtol=ROUNDING, atol=ROUNDING)) if a.shape == b.shape else None
     return Value(place, formula, term, old, new, same)
 
 

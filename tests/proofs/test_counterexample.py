@@ -220,6 +220,11 @@ COINCIDENCES = {
     **{f"{a} is not {b}": (f'name = "f"\n[rewrite]\nW_l2 = "{a}/{b}*W_l2"\n', "t5") for a, b in ("pk", "pv", "kv")},
     "epsilon is not its square": ('name = "f"\n[rewrite]\neps = "eps^2"\n', "llama"),
     "nor that of queries and keys": ('name = "f"\n[rewrite]\neps_qk = "eps"\n', "qwen3"),
+    "epsilon is not one": ('name = "f"\n[rewrite]\neps = "eps^2"\n', "paper-eps"),
+    "a polynomial is not its first values": (
+        'name = "f"\n[rewrite]\nW_l2 = "(1 + (p - 1)*(p - 2)*(p - 3)*(p - 5))*W_l2"\n',
+        "paper",
+    ),
     "two experts are weighed": ('name = "f"\n[rewrite]\nW_R = "2*W_R"\n', "mixtral"),
 }
 
@@ -288,6 +293,16 @@ def test_a_constraint_in_fractions_hides_no_difference(number, answer):
     found = answer(text)
     assert found.verdict == "refuted"
     assert number in "\n".join(counterexample_text(found.counterexample, trace(found.counterexample)))
+
+
+@pytest.mark.parametrize("factor", ["0.99999", "1.000000001"])
+def test_a_rounded_number_is_another_number(factor, answer):
+    """The outputs differ by too little to be seen, and by far more than rounding errors."""
+    found = answer(f'name = "f"\n[rewrite]\nW_O = "{factor}*W_O"\n').counterexample
+    assert found is not None
+    assert 0 < found.replay.max_abs < 1e-3
+    assert found.replay.ratio > 1e3
+    assert trace(found).first_divergence is not None
 
 
 def test_numbers_that_are_close_to_a_fraction_only_are_not_taken_for_it():
