@@ -90,7 +90,7 @@ def refuse_narrow(constraints: Sequence[Stated], steps: Sequence[Expansion]) -> 
                 narrow = [f.cols for f in factors[:-1] if f.is_Matrix and sizes.is_positive(whole_of.rows - f.cols)]
                 if isinstance(whole_of, Identity) and a.is_nonzero and narrow:
                     raise one.constraint.place.error(
-                        "the constraint cannot be met, so the statement would be vacuous",
+                        "the constraints cannot be met, so the statement would be vacuous",
                         f"`{one.text}`, an identity of {whole_of.rows} rows through {narrow[0]} columns",
                         f"at least {whole_of.rows} columns",
                     )

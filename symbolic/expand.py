@@ -182,7 +182,8 @@ class _Application:
         if "experts" not in self.variant.becomes:
             return {}
         name = str(self.variant.becomes["experts"])
-        if meaning_of(name) or name in {"top_k", *self.size_names, *self.variant.new}:
+        known = {*self.size_names, *self.variant.new}
+        if (meaning_of(name) and name != "n_experts") or name in known:
             what = "the number of experts needs a name of its own"
             raise self.variant.place("becomes", "experts").error(what, name, "a name that means nothing yet")
         count = size(instance(name, self.tag))
@@ -347,6 +348,7 @@ class _Application:
         weights = self._rewritten("model", old.weights, ())
         new = Transformer(self.preset, weights, layers[0], tuple(layers[1:]), scalars, self.sizes)
         pairs = list(self._constraints())
+        self._note_what_does_nothing(new)
         stream_map = None
         if variant.stream_map is not None:
             shape = (old.sizes["h"], self.sizes["h"])
@@ -362,6 +364,12 @@ class _Application:
             self.above,
             tuple(self.assumptions),
         )
+
+    def _note_what_does_nothing(self, new: Transformer) -> None:
+        unused = [name for name in self.variant.new if not self.uses[name] and name not in self.skipped]
+        self.assumptions += [f"no rewrite uses {', '.join(unused)}"] if unused else []
+        if replace(new, sizes=self.old.sizes) == self.old:
+            self.assumptions.append("the variant changes nothing: every matrix is what it was")
 
     def _check_input(self) -> None:
         """What a model is made of is fixed before its input comes: only the input's own rewrite may use it."""

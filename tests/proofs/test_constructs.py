@@ -203,7 +203,7 @@ def test_blocks_and_sizes_may_have_the_letters_of_what_is_written_here(case, nam
         assert trace(found.counterexample).first_divergence is not None
 
 
-@pytest.mark.parametrize("name", ["M", "n", "q", "r", "k_pairs", "n_experts"])
+@pytest.mark.parametrize("name", ["M", "n", "q", "r", "n_experts"])
 def test_the_number_of_experts_may_have_any_new_name(name, answer, proved):
     text = written(new=f"M_R = h, {name}", rewrite="W_R = M_R", becomes=f"experts = {name}\ntop_k = 2")
     assert proved(answer(text))

@@ -163,3 +163,22 @@ def test_a_constraint_says_what_it_takes_for_zero():
     text = 'name = "f"\n[new]\nA = "1, h"\nB = "1, h"\n[rewrite]\nc_MLP = "c_MLP + A"\nb_l2 = "b_l2 + B"\n'
     (step,) = answer("paper", text + '[constraints]\n"A + B" = "0"\n').steps
     assert "nothing here uses A: 0 in the constraint A + B = 0" in step.assumptions
+
+
+# --- what does nothing ---
+
+
+@pytest.mark.parametrize(
+    ("text", "notes"),
+    [
+        ("", {"the variant changes nothing: every matrix is what it was"}),
+        ('[rewrite]\nW_Q = "W_Q"\n', {"the variant changes nothing: every matrix is what it was"}),
+        ('[new]\nM = "h, p"\n[rewrite]\nW_Q = "-W_Q"\nW_K = "-W_K"\n', {"no rewrite uses M"}),
+        ('[rewrite]\nW_Q = "-W_Q"\nW_K = "-W_K"\n', set()),
+        ('[added.head]\nW_Q = "0"\nW_K = "0"\nW_V = "0"\nW_O = "0"\n', set()),
+    ],
+)
+def test_what_a_file_does_not_change_is_said(text, notes):
+    found = answer("paper", f'name = "f"\n{text}')
+    assert found.verdict == "proved"
+    assert set(found.steps[0].assumptions) == notes

@@ -328,7 +328,7 @@ REFUSED: list[tuple[str, dict[str, Any], str, str, tuple[str, ...]]] = [
             "experts",
             ("a name of its own", name),
         )
-        for name in ("h", "s", "E", "N", "n_experts", "k_pairs", "p_hat")
+        for name in ("h", "s", "E", "N", "k_pairs", "p_hat")
     ),
     (
         written(new="M_R = h, top_k", rewrite="W_R = M_R", becomes="experts = top_k\ntop_k = 2"),
