@@ -88,14 +88,14 @@ def parser() -> Parser:
     verify.add_argument("file", type=Path, metavar="FILE")
     course = command("course", run_course, "write the course: lessons as pages, handouts and notebooks")
     course.add_argument("folder", type=Path, metavar="DIR")
-    course.add_argument("--force", action="store_true", help="write into a folder that holds other files")
+    course.add_argument("--force", action="store_true", help="replace what was edited, and write beside other files")
     command("list", run_list, "the catalogue and the architectures")
     docs = command("docs", run_docs, "write the documentation as one HTML file")
     docs.add_argument("-o", "--output", type=Path, default=Path("growproof-docs.html"), metavar="FILE")
     serve = command("serve", run_serve, "a local page on which one edits a variant and sees its answer")
     serve.add_argument("--host", default="127.0.0.1", help="where to listen (default: this machine only)")
     serve.add_argument("--port", type=port, default=8000, help="the port; 0 picks one (default: 8000)")
-    serve.add_argument("--course", type=Path, metavar="DIR", help="serve a folder of lessons too, under /course/")
+    serve.add_argument("--course", type=Path, metavar="DIR", help="serve a course too, without what is the lecturer's")
     serve.add_argument("--no-browser", action="store_true", help="open no browser; one is opened only at a terminal")
     new = command("new", run_new, "write a commented starting file for a variant of your own")
     new.add_argument("file", type=Path, metavar="FILE")
@@ -295,6 +295,7 @@ def run_course(chosen: argparse.Namespace) -> int:
 
     pack = write_pack(chosen.folder, chosen.force, progress(chosen))
     lines = [f"wrote {len(pack.files)} files in {pack.seconds:.1f} s; open {chosen.folder / 'index.html'}"]
+    lines.append(f"for the lecturer, with solutions: {chosen.folder / 'lecturer.html'}")
     lines += [] if pack.notebooks else [GET_NOTEBOOKS]
     show(chosen, {"files": list(pack.files), "notebooks": pack.notebooks, "seconds": round(pack.seconds, 3)}, lines)
     return PROVED
@@ -361,7 +362,9 @@ def run_serve(chosen: argparse.Namespace) -> int:
         if not is_local(chosen.host):
             warning = "every machine that reaches this one can use the workbench, and read the course"
             print(f"growproof: warning: {warning}", file=sys.stderr)
-        show(chosen, {"address": address}, [f"growproof workbench: {address} (Ctrl-C stops it)"])
+        places = {"address": address} if chosen.course is None else {"address": address, "course": f"{address}course/"}
+        lines = [f"growproof workbench: {address} (Ctrl-C stops it)"]
+        show(chosen, places, [*lines, *(f"growproof course: {places[key]}" for key in places if key == "course")])
         sys.stdout.flush()
         if sys.stdout.isatty() and not chosen.no_browser:
             open_browser(address)

@@ -11,6 +11,7 @@ from ..proofs.constraints import Constraints
 from ..proofs.lattice import Sorted, Subset
 from ..proofs.liveness import Liveness
 from ..proofs.statement import formula
+from ..proofs.weakest import Weakest
 from ..symbolic.notation import latex, name_latex
 from .initialiser import (
     NORMALISED,
@@ -43,7 +44,7 @@ def initialiser(found: Constraints, standstill: Mapping[str, Sorted] | None) -> 
             for subset, witness in found.study.witnesses.items()
         ),
         open=tuple(open_sets(found)),
-        conditions=tuple(conditions(found)),
+        conditions=tuple(conditions(found.weakest)),
         learning=tuple(learning(found.liveness)),
         blocks=tuple(name_latex(choice.label) for choice in found.study.choices),
         explorer=json.dumps(explorer(found, standstill)) if standstill is not None else "",
@@ -101,9 +102,8 @@ def as_parts(text: Text) -> tuple[str | Math, ...]:
     return (text,) if isinstance(text, str) else text
 
 
-def conditions(found: Constraints) -> Iterator[Condition]:
-    sufficient = found.weakest is not None and found.weakest.sufficient
-    for one in found.weakest.conditions if found.weakest is not None and sufficient else ():
+def conditions(found: Weakest | None) -> Iterator[Condition]:
+    for one in found.conditions if found is not None and found.sufficient else ():
         yield Condition(
             one.square,
             condition_latex(one),

@@ -32,6 +32,7 @@ from .reading import described, number_in, quoted
 
 Numbers = dict[str, Array]
 LARGEST = 1000  # of a number in an answer
+ROW_OF_ZEROS = "a norm meets a row that is zero, or rounds to zero, and divides 0 by 0: try other or smaller numbers"
 LEAST = 2.0**-31  # a smaller difference of the outputs is not told from rounding
 
 
@@ -164,7 +165,7 @@ def check(exercise: Exercise, answer: Any) -> Feedback:
     try:
         apart = replay(found.steps, tried)
     except ValueError:
-        return Feedback(False, "a norm meets a row of zeros, and divides 0 by 0: try other numbers")
+        return Feedback(False, ROW_OF_ZEROS)
     free = tuple(blocks(found))
     if apart.max_abs <= LEAST or apart.ratio <= CLEARLY:
         text = f"the outputs differ by only {apart.max_abs:.2g}, too little to tell it from rounding"
@@ -194,6 +195,8 @@ def page(exercise: Exercise) -> Offline:
         "grown": floats(base),
         "slopes": [floats(one) for one in slopes],
         "least": LEAST,
+        "largest": LARGEST,
+        "zeroRow": ROW_OF_ZEROS,
         "eps": [float(number) for number in found.scalars.get("eps", (0, 0))],
     }
     return Offline(data) if is_affine(found, shapes, base, slopes) else Offline({})

@@ -11,6 +11,7 @@ from ...proofs.trace import trace
 from ...symbolic.errors import VariantError
 from ...symbolic.preset import Preset
 from ...symbolic.variant import Variant
+from ...symbolic.writing import text_of
 from ..answers import counterexample_text
 from .reading import plain, shortened
 
@@ -120,7 +121,20 @@ class Given:
 
 
 def the_variant(exercise: Exercise) -> Given:
-    return Given(variant=exercise.variant.text.strip())
+    return Given(variant=bare(exercise.variant))
+
+
+def bare(variant: Variant) -> str:
+    """The text of a variant without what is said about it, which may be the answer.
+
+    >>> from ...symbolic.variant import load
+    >>> print(bare(load("mlp-expansion")).partition("[")[0].strip())
+    name = "MLP expansion"
+    architecture = "paper"
+    """
+    silent = replace(variant, source="", description="", verdict="", reason="")
+    lines = text_of(silent).strip().splitlines()
+    return "\n".join(line for line in lines if line not in ('source = ""', 'description = ""'))
 
 
 @dataclass(frozen=True)

@@ -6,35 +6,57 @@ A hole that stands for a number is found by the solver; for a block, the first o
 from __future__ import annotations
 
 from collections.abc import Iterator
-from decimal import Decimal
-from itertools import product
 from typing import Any
 
-from sympy import Expr, Integer, Symbol
+from sympy import Expr
 
 from ...proofs.check import claim_of, open_goals, residual
 from ...proofs.unknowns import filled, solutions, unknowns
-from ...symbolic.architecture import paper_model
+from ...symbolic.architecture import SIZES, paper_model
 from ...symbolic.errors import VariantError
 from ...symbolic.notation import text
-from ...symbolic.syntax import Expression, Unknown, children, parse
+from ...symbolic.syntax import Expression, Unknown, children, parse, show, with_children
+from ...symbolic.syntax import names as names_in
 from ...symbolic.variant import Variant
 from .exercise import Exercise, Feedback, Kind, Offline, the_variant
 from .judging import judged
-from .reading import described, spelled, without_name
+from .reading import described, quoted, spelled, without_name
+from .spellings import respelled
 
-GROWTHS = ((1, 4), (2, 3), (3, 9), (5, 7))  # old and grown sizes at which a page compares two numbers
-DIGITS = 130  # of these numbers
 WRONG = ("1", "2", "-1", "0")  # tried for a number that is not right
 
 
 def with_answer(exercise: Exercise, answer: object) -> Variant:
     """The variant with the answer in its hole.  Raises VariantError."""
     hole = hole_of(exercise.variant)
-    tree = parse(spelled(without_name(answer, hole)))
+    tree = expression_in(exercise.variant, hole, spelled(without_name(answer, hole)))
     if any(isinstance(part, Unknown) for part in every(tree)):
         raise VariantError("the answer has a hole of its own", found=described(answer))
     return filled(exercise.variant, {hole: tree})
+
+
+def expression_in(variant: Variant, hole: str, text: str) -> Expression:
+    """What a text says for the hole: alone, or within the whole line of a parameter.  Raises VariantError."""
+    name, sign, line = text.partition("=")
+    if not sign or name not in holders(variant):
+        return parse(text)
+    match list(set(between(trees(variant)[name], parse(line), Unknown(hole)))):
+        case [found] if found is not None:
+            return found
+    raise VariantError("the line differs from that of the question", found=quoted(text), expected=f"?{hole} alone")
+
+
+def between(line: Expression, answer: Expression, hole: Unknown) -> Iterator[Expression | None]:
+    """What an answer has where a line has the hole; None where they differ elsewhere."""
+    if line == hole:
+        yield answer
+    elif line != answer:
+        ours, theirs = children(line), children(answer)
+        same = bool(ours) and len(ours) == len(theirs) and with_children(answer, ours) == line
+        for mine, other in zip(ours, theirs, strict=False) if same else ():
+            yield from between(mine, other, hole)
+        if not same:
+            yield None
 
 
 def hole_of(variant: Variant) -> str:
@@ -58,8 +80,13 @@ def check(exercise: Exercise, answer: Any) -> Feedback:
 def holders(variant: Variant) -> tuple[str, ...]:
     """The parameters in which the hole stands."""
     hole = Unknown(hole_of(variant))
+    return tuple(name for name, tree in trees(variant).items() if hole in every(tree))
+
+
+def trees(variant: Variant) -> dict[str, Expression]:
+    """What the variant makes of each parameter; those that it adds stand for the old ones of their name."""
     added = [one.entries for one in (variant.added_head, variant.added_layer) if one is not None]
-    return tuple(name for table in (variant.rewrite, *added) for name, tree in table.items() if hole in every(tree))
+    return {name: tree for table in (variant.rewrite, *added) for name, tree in table.items()}
 
 
 # ---------------------------------------------------------------- a block
@@ -98,34 +125,31 @@ def number(exercise: Exercise) -> str:
 
 
 def compared(exercise: Exercise) -> Offline:
-    """The number at several sizes, for the script to compare with; one wrong number with what refutes it."""
-    right = values(exercise)
-    names = sorted({symbol.name for value in right for symbol in value.free_symbols} | grown(exercise.variant))
-    points = [dict(zip(names, sizes, strict=True)) for sizes in assignments(names)]
-    table = [{"sizes": point, "values": [digits(value, point) for value in right]} for point in points]
+    """Every such number for the script to compare with at sizes of its own; one wrong number with what refutes it."""
+    variant, hole = exercise.variant, hole_of(exercise.variant)
+    found, names = values(exercise), holders(variant)
     wrong = (exercise.check(number) for number in WRONG)
     refuted = next(one for one in wrong if one.counterexample is not None)
-    said = {"names": names, "block": holders(exercise.variant), "hole": hole_of(exercise.variant)}
-    return Offline({"points": table, **said}, (refuted,))
+    said = {
+        "right": [text(value) for value in found],
+        "names": sorted({symbol.name for value in found for symbol in value.free_symbols} | grown(variant)),
+        "sizes": [*SIZES, *inner(variant)],
+        "grows": {f"{size}_hat": show(tree) for size, tree in variant.grows.items()},
+        "frames": [respelled(f"{name}={show(trees(variant)[name])}") for name in names],
+        "block": names,
+        "hole": hole,
+    }
+    return Offline(said, (refuted,))
+
+
+def inner(variant: Variant) -> dict[str, None]:
+    """The sizes that a variant introduces, which are no grown ones."""
+    found = (one.name for tree in variant.grows.values() for one in names_in(tree))
+    return dict.fromkeys(name for name in found if name not in SIZES and not name.endswith("_hat"))
 
 
 def grown(variant: Variant) -> set[str]:
     return {name for size in variant.grows for name in (size, f"{size}_hat")}
-
-
-def assignments(names: list[str]) -> Iterator[tuple[int, ...]]:
-    """Several values for each size, a grown one larger than what it grew from."""
-    old = [name for name in names if not name.endswith("_hat")]
-    for pairs in product(GROWTHS, repeat=max(len(old), 1)):
-        before = dict(zip(old, (pair[0] for pair in pairs), strict=False))
-        after = dict(zip((f"{name}_hat" for name in old), (pair[1] for pair in pairs), strict=False))
-        yield tuple({**before, **after}.get(name, 2) for name in names)
-
-
-def digits(value: Expr, sizes: dict[str, int]) -> str:
-    """A number at some sizes as so many digits that no other short answer has the same."""
-    numbers = {symbol: Integer(sizes[symbol.name]) for symbol in value.free_symbols if isinstance(symbol, Symbol)}
-    return f"{Decimal(str(value.subs(numbers).evalf(DIGITS))):f}"
 
 
 FILL = Kind(

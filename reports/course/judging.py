@@ -15,7 +15,7 @@ from ...symbolic.preset import Preset
 from ...symbolic.terms import MatrixExpr, atoms
 from ...symbolic.variant import Variant, loads
 from ..answers import residual_of
-from .exercise import Feedback
+from .exercise import Feedback, bare
 from .reading import rounded
 
 SHORT = 60  # characters of a term that is shown whole
@@ -23,21 +23,23 @@ UNDECIDED = "the prover cannot decide this; it may be true"
 
 
 def judged(variant: Variant, preset: Preset, answered: tuple[str, ...] = ()) -> Feedback:
-    """What the prover says of a variant in which some parameters are the answer.
+    """What the prover says of a variant in which only some parameters can be to blame: those that are the answer.
 
     Raises VariantError for one that cannot be used.
     """
-    return judged_text(variant.text, preset.name, answered)
+    file = bare(variant)
+    answer, hint = answer_about(file, preset.name), rounded(file.partition("\n[")[2])
+    if answer.verdict == "proved":
+        return Feedback(True, "proved for all sizes, all parameters and all inputs")
+    if answer.counterexample is not None:
+        found = refuted(answer.counterexample, answered)
+        return replace(found, text=f"{hint}; {found.text}") if hint else found
+    return Feedback(False, f"{hint}: a rounded number is another number") if hint else undecided(answer)
 
 
 @lru_cache(maxsize=256)
-def judged_text(variant: str, preset: str, answered: tuple[str, ...]) -> Feedback:
-    answer = check([loads(variant, "<answer>")], PRESETS[preset])
-    if answer.verdict == "proved":
-        return Feedback(True, "proved for all sizes, all parameters and all inputs")
-    found = undecided(answer) if answer.counterexample is None else refuted(answer.counterexample, answered)
-    hint = rounded(variant)
-    return replace(found, text=f"{hint}; {found.text}") if hint else found
+def answer_about(variant: str, preset: str) -> Answer:
+    return check([loads(variant, "<answer>")], PRESETS[preset])
 
 
 def undecided(answer: Answer) -> Feedback:
@@ -52,11 +54,10 @@ def in_short(term: MatrixExpr) -> str:
 
 
 def refuted(found: Counterexample, answered: tuple[str, ...] = ()) -> Feedback:
-    """The numbers that show that an answer is wrong, and what is to blame: where it can be, the answer."""
+    """The numbers that show that an answer is wrong, and what is to blame: new blocks, or else the answer."""
     culprits = blame(found, trace(found))
     names, reason = culprits.names, culprits.reason
-    if not {block.name for step in found.steps for block in step.blocks} & set(names):
-        here = tuple(name for name in answered if name in names)
-        names, reason = (here, "this is where your answer stands") if here else (names, reason)
+    if answered and not {block.name for step in found.steps for block in step.blocks} & set(names):
+        names, reason = answered, "this is where your answer stands"
     because = f"; to blame: {', '.join(names)} ({reason})" if names else ""
     return Feedback(False, f"the model can compute something else{because}", found, names)

@@ -38,8 +38,10 @@ def check(exercise: Exercise, answer: Any) -> Feedback:
     given, right = names_in(answer, tuple(found.first), moves_first, ABOUT_STEPS), first(found)
     if given == right:
         return Feedback(True, "; ".join(when(found, found.first)))
-    wrong = sorted(given ^ right, key=list(found.first).index)
-    return Feedback(False, "; ".join(when(found, wrong)), block=tuple(wrong))
+    resting = [name for name in found.first if name in given - right]
+    if resting:
+        return Feedback(False, f"{resting[0]} does not move at the first step", block=(resting[0],))
+    return Feedback(False, "these do, and something else does too" if given else "something moves at the first step")
 
 
 def moves_first(value: object) -> bool:

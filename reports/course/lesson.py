@@ -24,7 +24,7 @@ from ...symbolic.writing import fitted
 from .exercise import Exercise
 from .exercises import kind_named
 from .mending import changed
-from .reading import quoted
+from .reading import described
 
 FOLDER = Path(__file__).with_name("lessons")
 FIELDS = {
@@ -36,6 +36,7 @@ FIELDS = {
     "reading",
     "variants",
     "architecture",
+    "weakest",
     "broken",
     "training",
     "exercise",
@@ -66,16 +67,17 @@ class Lesson:
     reading: tuple[str, ...]  # how to read the derivation
     variants: tuple[Variant, ...]
     preset: Preset
+    weakest: Variant | None  # whose weakest condition is shown
     broken: Broken | None
     training: tuple[str, ...]  # the variants by which a model in training grows
     exercises: tuple[Exercise, ...]
 
-    def exercise(self, name: str) -> Exercise:
+    def exercise(self, name: object) -> Exercise:
         """The exercise of that name.  Raises VariantError, which lists them."""
         found = {one.name: one for one in self.exercises}
-        if name not in found:
-            known = ", ".join(found)
-            raise VariantError(f"lesson {self.id} has no such exercise", found=quoted(name), expected=f"one of {known}")
+        if not isinstance(name, str) or name not in found:
+            wanted = f"one of {', '.join(found)}"
+            raise VariantError(f"lesson {self.id} has no such exercise", found=described(name), expected=wanted)
         return found[name]
 
 
@@ -84,11 +86,11 @@ def names(folder: Path | None = None) -> dict[str, Path]:
     return {path.stem.partition("-")[2]: path for path in sorted((folder or FOLDER).glob("*.toml"))}
 
 
-def lesson(name: str) -> Lesson:
+def lesson(name: object) -> Lesson:
     """The lesson of that name.  Raises VariantError, which lists them."""
     found = names()
-    if name not in found:
-        raise VariantError("there is no such lesson", found=quoted(name), expected=f"one of {', '.join(found)}")
+    if not isinstance(name, str) or name not in found:
+        raise VariantError("there is no such lesson", found=described(name), expected=f"one of {', '.join(found)}")
     return read(found[name])
 
 
@@ -124,6 +126,7 @@ def made(name: str, number: int, table: Mapping[str, Any]) -> Lesson:
         reading=tuple(table.get("reading", ())),
         variants=tuple(fitted(source(one), preset) for one in table["variants"]),
         preset=preset,
+        weakest=fitted(source(table["weakest"]), preset) if "weakest" in table else None,
         broken=None if broken is None else Broken(broken["text"], *variant_in(broken, preset)),
         training=tuple(table.get("training", ())),
         exercises=tuple(exercise_in(name, one, preset) for one in table.get("exercise", ())),

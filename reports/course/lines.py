@@ -7,8 +7,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ...symbolic.architecture import PARAMETERS, Preset, parameters
@@ -52,7 +52,32 @@ def lines(step: Expansion) -> Lines:
         "\n".join(old_lines(variant, preset)),
         "\n".join(new_lines(step)),
         "\n".join(rewrite_lines(variant)),
-        "\n".join(compare_lines(variant, preset)),
+        "\n".join([*model_lines(variant), before_line(preset), *after_lines(variant, preset)]),
+    )
+
+
+def chained(steps: Sequence[Expansion]) -> tuple[Lines, ...]:
+    """The lines for one variant after the other: what one makes, the next one grows.
+
+    None at all where one of them adds heads or layers that the next would have to grow.
+    """
+    first, *rest = steps
+    if any(one.variant.added_head or one.variant.added_layer for one in steps[:-1]):
+        return ()
+    return (lines(first), *(following(*pair) for pair in zip(steps, rest, strict=False)))
+
+
+def following(earlier: Expansion, step: Expansion) -> Lines:
+    """The lines for a variant of what an earlier one made; the output is compared with that of the very first model."""
+    made, variant, preset = earlier.variant, step.variant, step.old.preset
+    sizes = sizes_that_grow(variant, lambda base: f"{base} + {MORE}" if base in OLD else str(MORE))
+    old = ["# what has grown is the old model now"]
+    old += [f"{name} = {name}_hat" for name in (*made.grows, *made.rewrite)]
+    old += [f"{name} = {value}" for name, value in sizes]
+    return replace(
+        lines(step),
+        old="\n".join(old),
+        compare="\n".join([*model_lines(variant), *after_lines(variant, preset)]),
     )
 
 
@@ -128,10 +153,14 @@ def is_number(tree: Expression, sizes: Collection[str]) -> bool:
 
 def grown_sizes(variant: Variant) -> Iterator[tuple[str, str]]:
     """Every size that the variant introduces, with its value, and then the grown ones."""
+    return sizes_that_grow(variant, lambda base: str(OLD.get(base, 0) + MORE))
+
+
+def sizes_that_grow(variant: Variant, larger: Callable[[str], str]) -> Iterator[tuple[str, str]]:
     inside = (name.name for tree in variant.grows.values() for name in names(tree))
     for name in dict.fromkeys(inside):
         if name not in OLD:
-            yield name, str(OLD.get(name.removesuffix("_hat"), 0) + MORE)
+            yield name, larger(name.removesuffix("_hat"))
     for size, tree in variant.grows.items():
         if not isinstance(tree, Name):
             yield f"{size}_hat", numpy_text(tree, set(OLD))
@@ -202,22 +231,33 @@ def grown_side(side: str, variant: Variant) -> str:
     return f"{side}_hat" if side in variant.grows else side
 
 
-def compare_lines(variant: Variant, preset: Preset) -> Iterator[str]:
-    def grown(name: str) -> str:
-        return f"{name}_hat" if name in variant.rewrite else name
+def name_after(variant: Variant, name: str) -> str:
+    return f"{name}_hat" if name in variant.rewrite else name
 
-    eps = ", eps" if preset["eps"] else ""
-    eps_hat = f", {grown('eps')}" if eps else ""
+
+def model_lines(variant: Variant) -> Iterator[str]:
+    """Both models' layers."""
+
+    def grown(name: str) -> str:
+        return name_after(variant, name)
+
     yield f"layer = {layer_text([head_text(str)], str)}"
     heads = [head_text(grown), *([head_text(lambda name: f"{name}_head")] if variant.added_head is not None else [])]
     yield f"layer_hat = {layer_text(heads, grown)}"
-    more = ""
     if variant.added_layer is not None:
         own = [head_text(lambda name: f"{name}_layer")]
         yield f"new_layer = {layer_text(own, lambda name: f'{name}_layer')}"
-        more = ", new_layer"
-    yield f"before = transformer(I, P, W_out, [layer]{eps})"
-    yield f"after = transformer({grown('I')}, {grown('P')}, {grown('W_out')}, [layer_hat{more}]{eps_hat})"
+
+
+def before_line(preset: Preset) -> str:
+    return f"before = transformer(I, P, W_out, [layer]{', eps' if preset['eps'] else ''})"
+
+
+def after_lines(variant: Variant, preset: Preset) -> Iterator[str]:
+    entry = ", ".join(name_after(variant, name) for name in MODEL)
+    more = ", new_layer" if variant.added_layer is not None else ""
+    eps = f", {name_after(variant, 'eps')}" if preset["eps"] else ""
+    yield f"after = transformer({entry}, [layer_hat{more}]{eps})"
     yield "print(np.abs(after - before).max())"
 
 

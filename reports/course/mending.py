@@ -107,7 +107,9 @@ def check(exercise: Exercise, answer: Any) -> Feedback:
         return Feedback(False, "a repair grows the same sizes: leave [grows] as it is")
     if set(found.new) != set(exercise.variant.new):
         return Feedback(False, "a repair has the same new blocks: leave [new] as it is")
-    said = judged(found, exercise.preset, rewritten(exercise.variant, found))
+    said = judged(found, exercise.preset)
+    here = tuple(name for name in rewritten(exercise.variant, found) if name in said.block)
+    said = judged(found, exercise.preset, here) if here else said
     bound = [name for name in exercise.more.get("free", ()) if not is_free(found, exercise.preset, name)]
     if not said.right or not bound:
         return said

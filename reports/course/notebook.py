@@ -6,9 +6,11 @@ import re
 from typing import Any
 
 from ..view import Math, Text
+from .exercise import bare
 from .lines import source
 from .taught import Asked, Taught
 
+NOTATION = "../../notation.html"  # from where a pack has its notebooks
 HINT = "`exercise.hint(1)` gives a first hint, `exercise.hint(2)` the next."
 
 
@@ -39,8 +41,10 @@ def introduction(found: Taught) -> list[Any]:
     lesson = found.lesson
     goals = "\n".join(f"- {marked(goal)}" for goal in lesson.goals)
     idea = "\n\n".join(map(marked, lesson.idea))
+    letters = f"[what the letters mean]({NOTATION})"
+    title = f"# {lesson.number}. {lesson.title}\n\n{lesson.minutes} minutes; {letters}"
     return [
-        text_cell(f"# {lesson.number}. {lesson.title}\n\n{lesson.minutes} minutes\n\n{goals}\n\n## The idea\n\n{idea}"),
+        text_cell(f"{title}\n\n{goals}\n\n## The idea\n\n{idea}"),
         code_cell("import growproof"),
     ]
 
@@ -58,14 +62,24 @@ def explanation(found: Taught) -> list[Any]:
         code_cell("\n".join(lines)),
         code_cell(f'growproof.prove({names}, architecture="{lesson.preset.name}")'),
     ]
+    if found.ways:
+        cells.append(text_cell(f"## Two ways to prove it\n\n{ways_table(found)}"))
+    if found.conditions:
+        formulas = (f"{one.square}: ${latex}$" for one in found.conditions for latex in one.latex)
+        cells.append(text_cell("\n\n".join(["## The weakest condition", *formulas])))
     if lesson.broken is not None:
-        made = f"growproof.loads({literal(lesson.broken.variant.text)})"
+        made = f"growproof.loads({literal(bare(lesson.broken.variant))})"
         cells.append(text_cell(f"## What breaks it\n\n{marked(lesson.broken.text)}"))
         cells.append(code_cell(f'growproof.check({made}, architecture="{lesson.broken.preset.name}")'))
     if found.history is not None:
         cells.append(text_cell("## A model that grows while it learns"))
         cells.append(code_cell("from growproof.reports.course.training import trained\n\ntrained()"))
     return cells
+
+
+def ways_table(found: Taught) -> str:
+    rows = (f"| {way.title} | {way.goals} | {way.steps} |" for way in found.ways)
+    return "\n".join(["| Theorem | Goals | Steps |", "|---|---|---|", *rows])
 
 
 def numpy_cells(found: Taught) -> list[Any]:
@@ -81,7 +95,7 @@ def numpy_cells(found: Taught) -> list[Any]:
 
 
 def exercise_cells(number: int, asked: Asked, solutions: bool) -> list[Any]:
-    """The question, the cell for the answer, and the cell that grades it."""
+    """The question, without an answer from before; the cell for the answer; and the cell that grades it."""
     exercise = asked.exercise
     identifier = f"{exercise.lesson}-{exercise.name}"
     expects = f"Expected: {exercise.kind.expects}. {HINT if exercise.hints else ''}"
@@ -89,19 +103,23 @@ def exercise_cells(number: int, asked: Asked, solutions: bool) -> list[Any]:
     written = f"### BEGIN SOLUTION\nanswer = {literal(answer)}\n### END SOLUTION" if solutions else "answer = ..."
     return [
         text_cell(f"## Exercise {number}\n\n{marked(exercise.question)}\n\n{expects}"),
-        code_cell(f'exercise = growproof.exercise("{exercise.lesson}", "{exercise.name}")\nexercise'),
-        code_cell(written, nbgrader(identifier, solution=True, grade=False)),
+        code_cell(
+            f'exercise = growproof.exercise("{exercise.lesson}", "{exercise.name}")\nanswer = None\nexercise',
+            nbgrader(f"{identifier}-question", solution=False, locked=True),
+        ),
+        code_cell(written, nbgrader(identifier, solution=True, locked=False)),
         code_cell(
             "feedback = exercise.check(answer)\ndisplay(feedback)\nfeedback.require()",
-            nbgrader(f"{identifier}-test", solution=False, grade=True, points=exercise.points),
+            nbgrader(f"{identifier}-test", solution=False, locked=True, points=exercise.points),
         ),
     ]
 
 
-def nbgrader(identifier: str, solution: bool, grade: bool, points: int | None = None) -> dict[str, Any]:
-    """nbgrader's metadata of a cell: one to fill in, or one that is locked and gives points."""
-    own = {"grade_id": identifier, "grade": grade, "solution": solution, "locked": grade, "task": False}
-    return {"nbgrader": {**own, **({"points": points} if points is not None else {}), "schema_version": 3}}
+def nbgrader(identifier: str, solution: bool, locked: bool, points: int | None = None) -> dict[str, Any]:
+    """nbgrader's metadata of a cell: one to fill in, or one that is locked; one that gives points grades."""
+    grade = points is not None
+    own = {"grade_id": identifier, "grade": grade, "solution": solution, "locked": locked, "task": False}
+    return {"nbgrader": {**own, **({"points": points} if grade else {}), "schema_version": 3}}
 
 
 # ---------------------------------------------------------------- cells

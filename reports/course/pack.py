@@ -11,12 +11,15 @@ from joblib import Parallel, delayed
 
 from ...symbolic.errors import VariantError
 from ..files import folder, unwritable, written
+from .kept import DIGESTS, check_unchanged, digest, digests_in, write_digests
 from .lesson import Lesson, names, read
 from .notebook import available, notebook
-from .page import file_of, index_page, lecturer_page, lecturer_part, lesson_page
+from .page import file_of, index_page, lecturer_page, lecturer_part, lesson_page, notation_page
 from .taught import taught
 
 MARK = "growproof course 1"  # what the index of a pack says that it was made by
+NOTATION, LECTURER, INDEX = "notation.html", "lecturer.html", "index.html"
+KINDS = ("student", "instructor")  # of notebooks
 GET_NOTEBOOKS = 'notebooks were not written: pip install "growproof[course]"'
 
 Say = Callable[[str], None]
@@ -34,19 +37,25 @@ class Pack:
 def write_pack(into: Path, force: bool = False, say: Say = lambda text: None) -> Pack:
     """Every lesson as a page and as notebooks, with contents and the lecturer's page.
 
-    Raises VariantError for a folder that holds something else, and where a file cannot be written.
+    Raises VariantError for a folder that holds something else or what was edited, unless forced, and where a file
+    cannot be written.
     """
     start = time.perf_counter()
     paths = list(names().values())
     lessons = [read(path) for path in paths]
     check_folder(into, force)
+    if not force:
+        check_unchanged(into, names_of(lessons))
+    digests = digests_in(into)
     files = []
     for name, text in pages(paths, lessons, say):
         folder((into / name).parent)
         with written(into / name) as parts:
             parts.append(text)
+        digests[name] = digest(text)
+        write_digests(into, digests)
         files.append(name)
-    return Pack(tuple(files), time.perf_counter() - start, available())
+    return Pack((DIGESTS, *files), time.perf_counter() - start, available())
 
 
 def pages(paths: Sequence[Path], lessons: Sequence[Lesson], say: Say) -> Iterator[tuple[str, str]]:
@@ -57,8 +66,9 @@ def pages(paths: Sequence[Path], lessons: Sequence[Lesson], say: Say) -> Iterato
         say(lesson.title)
         parts.append(one.for_lecturer)
         yield from one.files
-    yield "lecturer.html", lecturer_page(parts)
-    yield "index.html", index_page(lessons, available())
+    yield NOTATION, notation_page()
+    yield LECTURER, lecturer_page(parts)
+    yield INDEX, index_page(lessons, available())
 
 
 @dataclass(frozen=True)
@@ -73,13 +83,21 @@ def lesson_files(path: Path, paths: Sequence[Path]) -> Made:
     """Everything that one lesson adds to a pack."""
     found = taught(read(path))
     files = [(file_of(found.lesson), lesson_page(found, list(map(read, paths))))]
-    for kind in ("student", "instructor") if available() else ():
-        files.append((f"notebooks/{kind}/{notebook_of(found.lesson)}", notebook(found, kind == "instructor")))
+    for kind in KINDS if available() else ():
+        files.append((notebook_of(found.lesson, kind), notebook(found, kind == "instructor")))
     return Made(tuple(files), lecturer_part(found))
 
 
-def notebook_of(lesson: Lesson) -> str:
-    return Path(file_of(lesson)).with_suffix(".ipynb").name
+def notebook_of(lesson: Lesson, kind: str) -> str:
+    return f"notebooks/{kind}/{Path(file_of(lesson)).with_suffix('.ipynb')}"
+
+
+def names_of(lessons: Sequence[Lesson]) -> Iterator[str]:
+    """Every file of a pack, with notebooks or without."""
+    for lesson in lessons:
+        yield file_of(lesson)
+        yield from (notebook_of(lesson, kind) for kind in KINDS)
+    yield from (NOTATION, LECTURER, INDEX)
 
 
 def check_folder(into: Path, force: bool) -> None:
@@ -96,7 +114,7 @@ def is_pack(into: Path) -> bool:
     try:
         if not into.exists() or not any(into.iterdir()):
             return True
-        index = into / "index.html"
+        index = into / INDEX
         return index.is_file() and MARK in index.read_text(encoding="utf-8", errors="replace")[:4000]
     except OSError as error:
         raise unwritable(into, error) from None

@@ -19,6 +19,8 @@ from ..page import environment, policy, scoped_style, style_sheet
 from ..sections import shown
 from .exercise import Exercise, Feedback
 from .lines import source
+from .notation import notation
+from .spellings import as_json
 
 if TYPE_CHECKING:
     from .lesson import Lesson
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from .training import History
 
 TEMPLATES = Path(__file__).parent.parent / "templates"
+SCRIPTS = ("course-served.js", "course-factor.js", "course.js")
 CONNECT = "; connect-src 'self'"  # to the prover, where a page is served by it
 WORD = re.compile(r"`([^`]+)`|\b([A-Za-z]+_\w+)")
 
@@ -35,7 +38,8 @@ HOW = {
     "zeros": "The prover decided every set of blocks when the page was written.",
     "order": "The kernel made every step that you can reach when the page was written.",
     "learns": "When each block moves was found by proof and derivative when the page was written.",
-    "scale": "This page compares your factor, at several sizes, with what the solver found and the prover accepted.",
+    "scale": "This page only compares numbers: your factor with the solver's, which the prover accepted, at sizes "
+    "drawn by chance.",
     "numbers": "This page runs both models on your numbers.",
     "design": "This answer needs the prover: open the pack with `growproof serve --course`, save your design as a file "
     "for `growproof check`, or use the notebook.",
@@ -50,7 +54,7 @@ def file_of(lesson: Lesson) -> str:
 def templates() -> Environment:
     """The templates of the report with what lessons need besides."""
     found = environment().overlay()
-    found.filters |= {"prose": prose, "json": json.dumps}
+    found.filters |= {"prose": prose, "json": json.dumps, "typed": typed}
     found.globals |= {"curve_of": curve, "file_of": file_of}
     return found
 
@@ -71,18 +75,34 @@ def prose(text: str) -> Markup:
     return Markup().join([*parts, escape(text[end:])])
 
 
+def typed(name: str) -> Markup:
+    """The name of a size as it is drawn, and where they differ as it is typed.
+
+    >>> typed("k_hat")
+    Markup('<math><mover accent="true"><mi>k</mi><mo stretchy="false">ˆ</mo></mover></math> (typed <code>k_hat</code>)')
+    """
+    drawn = Markup(mathml(name_latex(name)))
+    return drawn if len(name) == 1 else drawn + Markup(" (typed <code>{}</code>)").format(name)
+
+
 # ---------------------------------------------------------------- pages
 
 
 def lesson_page(found: Taught, lessons: Sequence[Lesson]) -> str:
     i = [lesson.id for lesson in lessons].index(found.lesson.id)
     around = (lessons[i - 1] if i else None, lessons[i + 1] if i + 1 < len(lessons) else None)
-    script = Markup((TEMPLATES / "course.js").read_text(encoding="utf-8"))
-    return page("course-lesson.html.j2", script, taught=found, around=around, how=HOW, forward=source())
+    script = Markup("\n".join((TEMPLATES / name).read_text(encoding="utf-8") for name in SCRIPTS))
+    return page(
+        "course-lesson.html.j2", script, taught=found, around=around, how=HOW, forward=source(), spellings=as_json()
+    )
 
 
 def index_page(lessons: Sequence[Lesson], notebooks: bool) -> str:
-    return page("course-index.html.j2", Markup(), lessons=lessons, notebooks=notebooks)
+    return page("course-index.html.j2", scripts(SCRIPTS[0]), lessons=lessons, notebooks=notebooks)
+
+
+def notation_page() -> str:
+    return page("course-notation.html.j2", Markup(), notation=notation())
 
 
 def lecturer_page(parts: Sequence[str]) -> str:
@@ -91,6 +111,10 @@ def lecturer_page(parts: Sequence[str]) -> str:
 
 def lecturer_part(found: Taught) -> str:
     return templates().get_template("course-solutions.html.j2").render(taught=found)
+
+
+def scripts(*names: str) -> Markup:
+    return Markup("\n".join((TEMPLATES / name).read_text(encoding="utf-8") for name in names))
 
 
 def page(template: str, script: Markup, **more: object) -> str:

@@ -18,6 +18,7 @@ import numpy as np
 from sympy import Basic, MatrixBase
 
 from ...symbolic.errors import VariantError
+from .spellings import respelled, with_plain_signs
 
 LONGEST = 20_000  # characters of a text
 LONGEST_EXPRESSION = 1_000  # of one expression, or of a text within a list
@@ -114,7 +115,6 @@ def shortened(text: str, longest: int = SHOWN) -> str:
 
 # ---------------------------------------------------------------- expressions
 
-SPELLINGS = {"**": "^", "√": "sqrt", "×": "*", "·": "*", "⋅": "*", "−": "-", "ᵀ": "'", "’": "'", "²": "^2"}
 FRACTION = "[¼½¾⅐-⅞]"
 
 
@@ -131,12 +131,9 @@ def spelled(answer: object) -> str:
     if not isinstance(answer, str):
         return str(exactly(answer))
     text = not_longer(answer.strip(), LONGEST_EXPRESSION)
-    for sign, meaning in SPELLINGS.items():
-        text = text.replace(sign, meaning)
     if found := re.search(rf"[\w)\]'](?<!sqrt)\s*{FRACTION}", text):
         raise VariantError("a fraction stands right behind something", found=quoted(found[0]), expected="`+` or `*`")
-    text = re.sub(FRACTION, lambda one: f"({unicodedata.normalize('NFKC', one[0]).replace('⁄', '/')})", text)
-    return re.sub(r"sqrt\s*(\w+)", r"sqrt(\1)", text)
+    return respelled(re.sub(FRACTION, lambda one: f"({unicodedata.normalize('NFKC', one[0])})", text))
 
 
 def without_name(answer: object, name: str) -> object:
@@ -170,8 +167,11 @@ def fraction_of(text: str) -> Fraction | None:
 
     >>> fraction_of("-1/2"), fraction_of(".5"), fraction_of("+1e2"), fraction_of("1e99999999"), fraction_of("1/0")
     (Fraction(-1, 2), Fraction(1, 2), Fraction(100, 1), None, None)
+    >>> fraction_of("−½"), fraction_of("2⁄3"), fraction_of("1½")
+    (Fraction(-1, 2), Fraction(2, 3), None)
     """
-    above, slash, below = (part.strip() for part in text.replace("−", "-").partition("/"))
+    text = unicodedata.normalize("NFKC", text) if re.fullmatch(rf"\s*[-+−–]?\s*{FRACTION}\s*", text) else text
+    above, slash, below = (part.strip() for part in with_plain_signs(text).partition("/"))
     if not NUMBER.fullmatch(above) or (slash and not re.fullmatch(r"\d{1,40}", below)):
         return None
     divisor = int(below) if slash else 1
@@ -204,14 +204,32 @@ def nearest_fraction(decimal: str) -> Fraction | None:
     return None
 
 
-def rounded(text: str) -> str:
-    """What to say of the first number in an expression that is a rounded fraction; nothing where there is none.
+def nearest_root(decimal: str) -> Fraction | None:
+    """The short fraction whose root a decimal below 10 rounds, and is not.
 
-    >>> rounded("0.3333333333*W")
-    '0.3333333333 is rounded, write 1/3'
+    >>> nearest_root("1.41421356"), nearest_root("0.71"), nearest_root("0.25")
+    (Fraction(2, 1), Fraction(1, 2), None)
+    """
+    digits = len(decimal.partition(".")[2])
+    if not re.fullmatch(r"\d\.\d\d+", decimal):
+        return None
+    unit, whole = 10**digits, int(decimal.replace(".", ""))
+    for below in range(1, int(10 ** (min(digits, MOST_DIGITS) / 3)) + 1):
+        above = (whole * whole * below + unit * unit // 2) // (unit * unit)
+        least, square, most = ((2 * whole + d) ** 2 * below for d in (-1, 0, 1))
+        if least < 4 * unit * unit * above < most and 4 * unit * unit * above != square:
+            return Fraction(above, below)
+    return None
+
+
+def rounded(text: str) -> str:
+    """What to say of the first number in an expression that is rounded; nothing where there is none.
+
+    >>> rounded("0.3333333333*W"), rounded("1.41421356*W")
+    ('0.3333333333 is rounded, write 1/3', '1.41421356 is rounded, write sqrt(2)')
     """
     for decimal in re.findall(r"\d+\.\d+", text):
-        near = nearest_fraction(decimal)
-        if near is not None:
-            return f"{shortened(decimal, 20)} is rounded, write {near}"
+        near, root = nearest_fraction(decimal), nearest_root(decimal)
+        if near is not None or root is not None:
+            return f"{shortened(decimal, 20)} is rounded, write {near if near is not None else f'sqrt({root})'}"
     return ""

@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from ...proofs.check import Answer, check
+from ...proofs.check import Answer, Claim, check, claim_of
 from ...proofs.experiment import outcome
+from ...proofs.features import breaking, in_words
 from ...proofs.statement import statement
+from ...proofs.weakest import weakest
+from ...symbolic.architecture import paper_model
 from ...symbolic.errors import VariantError
 from ..answers import final_claim
 from ..derivation import chains
 from ..sections import goal_of, pictures, shown, text_of
-from ..view import Counterexample, Goal, Picture, Text
+from ..starts import conditions
+from ..view import Condition, Counterexample, Goal, Picture, Text
 from .exercise import Exercise, Feedback, Offline
 from .lesson import Lesson
-from .lines import Lines, can_be_written, lines
+from .lines import Lines, can_be_written, chained
 from .training import History, trained
 
 
@@ -48,6 +52,15 @@ class Asked:
 
 
 @dataclass(frozen=True)
+class Way:
+    """How long a proof is: so many goals, with so many steps."""
+
+    title: str
+    goals: int
+    steps: int
+
+
+@dataclass(frozen=True)
 class Taught:
     """A lesson as it is shown."""
 
@@ -55,7 +68,10 @@ class Taught:
     blocks: tuple[Blocks, ...]
     statement: tuple[Text, ...]
     goals: tuple[Goal, ...]
+    ways: tuple[Way, ...]  # of a composition: the theorem of each variant, and the direct proof
+    conditions: tuple[Condition, ...]
     counterexample: Counterexample | None
+    features: tuple[str, ...]  # of the architecture, that break what is broken
     lines: tuple[Lines, ...]
     difference: float | None  # in float64, on random numbers
     history: History | None
@@ -74,8 +90,11 @@ def taught(lesson: Lesson) -> Taught:
         blocks=tuple(Blocks(step.variant.name, step.variant.source, tuple(pictures(step))) for step in steps),
         statement=tuple(map(text_of, statement(answer.steps))),
         goals=tuple(goal for goal in derivations(answer) if goal.steps),
+        ways=tuple(ways(answer)),
+        conditions=tuple(weakest_of(lesson)),
         counterexample=broken(lesson),
-        lines=tuple(map(lines, steps)) if can_be_written(lesson.preset) else (),
+        features=features(lesson),
+        lines=chained(steps) if can_be_written(lesson.preset) else (),
         difference=None if apart is None else apart.agreement.max_abs,
         history=trained(lesson.training) if lesson.training else None,
         asked=tuple(map(asked, lesson.exercises)),
@@ -84,6 +103,34 @@ def taught(lesson: Lesson) -> Taught:
 
 def derivations(answer: Answer) -> Iterator[Goal]:
     return map(goal_of, chains(final_claim(answer)))
+
+
+def ways(answer: Answer) -> Iterator[Way]:
+    """Nothing for a single variant."""
+    whole = final_claim(answer)
+    for claim in answer.parts if len(answer.parts) > 1 else ():
+        yield way(claim.variants[0].name, claim)
+    if whole.theorem is not None and len(answer.parts) > 1:
+        yield way("both at once", whole)
+
+
+def way(title: str, claim: Claim) -> Way:
+    proofs = [chain for chain in chains(claim) if chain.lines]
+    return Way(title, len(proofs), sum(len(chain.lines) for chain in proofs))
+
+
+def weakest_of(lesson: Lesson) -> Iterator[Condition]:
+    """The weakest condition on the new blocks of the variant that the lesson asks it of."""
+    if lesson.weakest is not None:
+        yield from conditions(weakest(claim_of([lesson.weakest], paper_model(lesson.preset))))
+
+
+def features(lesson: Lesson) -> tuple[str, ...]:
+    """What in the architecture breaks the variant that the lesson breaks; nothing where the architecture does not."""
+    if lesson.broken is None:
+        return ()
+    preset = lesson.broken.preset
+    return tuple(in_words(preset, option) for option in breaking(lesson.broken.variant, preset))
 
 
 def broken(lesson: Lesson) -> Counterexample | None:

@@ -21,6 +21,7 @@ from ...symbolic.variant import loads
 from .exercise import Exercise, Feedback, Given, Kind, Offline
 from .judging import UNDECIDED, refuted
 from .reading import described, number_in, quoted
+from .spellings import with_plain_signs
 
 FEW = 3  # blocks for which a page says of every set what never moves
 NOTHING = {"none", "nothing", "neither", "no"}
@@ -46,11 +47,15 @@ def names_in(
 ) -> frozenset[str]:
     """The blocks that an answer names, however it lists them; of a table, those with a chosen value.
 
+    A new block may be called by the parameter that it extends.
+
     Raises VariantError for any other word: what is denied, or left open, is not read as if it were not.
 
     >>> known = ["M_A", "M_B"]
     >>> sorted(names_in("only M_A and `M_B`", known, bool)), sorted(names_in({"M_A": True, "M_B": False}, known, bool))
     (['M_A', 'M_B'], ['M_A'])
+    >>> sorted(names_in("A = 0", known, bool, ["0"]))
+    ['M_A']
     >>> sorted(names_in("both of them", known, bool)), sorted(names_in(["none"], known, bool))
     (['M_A', 'M_B'], [])
     """
@@ -62,12 +67,14 @@ def names_in(
         answer = ", ".join(answer)
     if not isinstance(answer, str):
         raise VariantError("this is no list of blocks", found=described(answer), expected=some)
-    words = re.findall(r"[^\W_]\w*|[^\s\w,;=.&+{}\[\]()'\"`]+", answer)
+    words = re.findall(r"[^\W_]\w*|[^\s\w,;=.&+{}\[\]()'\"`]+", with_plain_signs(answer))
     words = [word for word in words if word.lower() not in FILLERS and word.lower() not in fillers]
+    if not words and answer.strip("[]{} "):
+        raise VariantError("this names no block", found=quoted(answer), expected=f"{some}, or `none`")
     alone = words[0].lower() if len(words) == 1 else ""
     if alone in EVERYTHING:
         return frozenset(known)
-    folded = {name.lower(): name for name in known}
+    folded = {name.lower().removeprefix("m_"): name for name in known} | {name.lower(): name for name in known}
     for word in words if alone not in NOTHING else ():
         if word.lower() not in folded:
             guess = nearest(word, known)

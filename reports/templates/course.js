@@ -1,8 +1,6 @@
 // A lesson: steps revealed one by one, and exercises.  What is said of an answer was decided by the prover when the
-// page was written; a factor is compared by numbers, a model is run, and where the page is served the prover is asked.
-"use strict";
-
-const served = location.protocol.startsWith("http");
+// page was written; a factor is compared by numbers (course-factor.js stands before this script), a model is run, and
+// where the page is served the prover is asked.
 const element = (name, text, className) => {
   const made = document.createElement(name);
   if (text) made.append(text);
@@ -24,12 +22,12 @@ for (const box of document.querySelectorAll(".reveal")) {
     lines.forEach((line, i) => line.classList.toggle("later", i >= shown));
     const end = box.querySelector(".end");
     if (end) end.classList.toggle("later", shown < lines.length);
-    next.disabled = all.disabled = shown === lines.length;
+    for (const button of [next, all]) button.ariaDisabled = String(shown === lines.length);  // the focus stays where it is
     again.disabled = shown === 1;
     const rule = lines[shown - 1].querySelector(".reason");
     place.textContent = said ? `Step ${shown - 1} of ${lines.length - 1}${rule ? `: ${rule.textContent}` : ""}` : lines.length === 2 ? "1 step" : `${lines.length - 1} steps`;
   };
-  const further = (count) => { show(count, true); if (next.disabled) again.focus(); };  // a disabled button loses the focus
+  const further = (count) => { if (shown < lines.length) show(count, true); };
   next.addEventListener("click", () => further(shown + 1));
   all.addEventListener("click", () => further(lines.length));
   again.addEventListener("click", () => { show(1, false); next.focus(); });
@@ -45,6 +43,7 @@ const say = (box, right, text, ...more) => {
   const line = element("p", `${right ? "✓ Right" : "✗ Not yet"}${text ? `: ${text}` : "."}`, right ? "good" : "bad");
   answer.replaceChildren(line, ...more.filter(Boolean));
 };
+const agree = (box, text) => box.querySelector(".answer").replaceChildren(element("p", `✓ Agrees: ${text}`, "good"));
 const please = (box, text) => box.querySelector(".answer").replaceChildren(element("p", text, "open"));
 const said = (box, i) => {
   const found = box.querySelectorAll("template.said")[i];
@@ -56,7 +55,7 @@ const formula = (box, i) => {
   holder.append(box.querySelectorAll("template.formula-of")[i].content.cloneNode(true));
   return holder;
 };
-const chosen = (box) => [...box.querySelectorAll("fieldset input:checked")].map((input) => Number(input.value));
+const chosen = (box) => [...box.querySelectorAll("fieldset input:checked:not(.none)")].map((input) => Number(input.value));
 
 const ask = async (box, answer) => {
   please(box, "The prover is at work …");
@@ -72,94 +71,29 @@ const ask = async (box, answer) => {
   } catch { please(box, "The prover cannot be reached. Is growproof serve still running?"); }
 };
 
-// ---------------------------------------------------------------- a factor
+// ---------------------------------------------------------------- a rounded number
 
-// A number is a whole one over UNIT: with so many digits that what is equal to all of them is equal.
-const DIGITS = 300n, UNIT = 10n ** DIGITS, CLOSE = 10n ** 110n, LONGEST_NUMBER = 100;
-const wrong = (what) => { throw new Error(what); };
-const size = (x) => x < 0n ? -x : x;
-const times = (x, y) => x * y / UNIT;
-const over = (x, y) => y === 0n ? wrong("it divides by 0") : x * UNIT / y;
-const root = (x) => {
-  if (x < 0n) wrong("it has the root of a negative number");
-  const square = x * UNIT;
-  let guess = BigInt("1" + "0".repeat(Math.ceil(String(square).length / 2)));
-  for (;;) {
-    const next = (guess + square / guess) / 2n;
-    if (next >= guess) return guess;
-    guess = next;
+// The short fraction that a decimal rounds and is not, or the one whose root it rounds.
+const nearest = (above, part) => {
+  const unit = 10n ** BigInt(part.length), number = BigInt(above + part), most = Math.floor(10 ** (Math.min(part.length, 9) / 3) + 1e-9);
+  const written = (p, q) => `${p}${q > 1n ? `/${q}` : ""}`;
+  for (let q = 1n; q <= most; q += 1n) {
+    const p = (2n * number * q + unit) / (2n * unit), apart = size(p * unit - number * q);
+    if (apart > 0n && apart < q) return written(p, q);
   }
-};
-const raised = (base, exponent) => {
-  let halves = 0;
-  while (exponent % UNIT && halves < 6) { exponent *= 2n; base = root(base); halves += 1; }
-  if (exponent % UNIT || size(exponent / UNIT) > 64n) wrong("an exponent is a number such as 2 or 1/2");
-  let found = UNIT;
-  for (let i = size(exponent / UNIT); i > 0n; i -= 1n) found = times(found, base);
-  return exponent < 0n ? over(UNIT, found) : found;
-};
-const exact = (text) => {
-  const [whole, part = ""] = text.split(".");
-  return BigInt(whole + part) * UNIT / 10n ** BigInt(part.length);
-};
-const equal = (x, y) => size(x - y) * CLOSE <= size(y);
-
-// The short fraction that a decimal rounds, and is not.
-const rounded = (text) => {
-  for (const [decimal, above, part] of text.matchAll(/(\d+)\.(\d\d+)/g)) {
-    const unit = 10n ** BigInt(part.length), whole = BigInt(above + part), most = Math.floor(10 ** (Math.min(part.length, 9) / 3) + 1e-9);
-    for (let q = 1n; q <= most; q += 1n) {
-      const p = (2n * whole * q + unit) / (2n * unit), apart = size(p * unit - whole * q);
-      if (apart > 0n && apart < q) return `${decimal.length > 20 ? `${decimal.slice(0, 19)}…` : decimal} is rounded, write ${p}${q > 1n ? `/${q}` : ""}`;
-    }
+  for (let q = 1n; q <= most && above.length === 1; q += 1n) {
+    const square = unit * unit, p = (number * number * q + square / 2n) / square, wanted = 4n * square * p;
+    const [least, middle, largest] = [-1n, 0n, 1n].map((d) => (2n * number + d) ** 2n * q);
+    if (least < wanted && wanted < largest && wanted !== middle) return `sqrt(${written(p, q)})`;
   }
   return "";
 };
-
-const evaluated = (text, sizes) => {
-  const tokens = text.match(/[A-Za-z_]\w*|\d+(?:\.\d+)?|[-+*/^()]|\S/g) || [];
-  let at = 0;
-  const take = (token) => tokens[at] === token && ++at;
-  const sum = () => {
-    let value = product();
-    for (;;) {
-      if (take("+")) value += product();
-      else if (take("-")) value -= product();
-      else return value;
-    }
-  };
-  const product = () => {
-    let value = signed();
-    for (;;) {
-      if (take("*")) value = times(value, signed());
-      else if (take("/")) value = over(value, signed());
-      else return value;
-    }
-  };
-  const signed = () => take("-") ? -signed() : power();
-  const power = () => { const base = atom(); return take("^") ? raised(base, signed()) : base; };
-  const atom = () => {
-    const token = tokens[at++];
-    if (token === "(") { const value = sum(); if (!take(")")) wrong("a bracket is not closed"); return value; }
-    if (token === "sqrt") { if (!take("(")) wrong("write sqrt( ... )"); const value = sum(); if (!take(")")) wrong("a bracket is not closed"); return root(value); }
-    if (token === undefined) wrong("something is missing at the end");
-    if (token.length > LONGEST_NUMBER) wrong(`a number is too long: at most ${LONGEST_NUMBER} characters`);
-    if (/^\d/.test(token)) return exact(token);
-    if (Object.hasOwn(sizes, token)) return BigInt(sizes[token]) * UNIT;
-    return wrong(`${token} is not known here; use ${Object.keys(sizes).join(", ") || "numbers"}, + - * / ^ and sqrt( )`);
-  };
-  const value = sum();
-  if (at < tokens.length) wrong(`${tokens[at]} is not expected here`);
-  return value;
-};
-const SPELLINGS = {"**": "^", "√": "sqrt", "×": "*", "·": "*", "⋅": "*", "−": "-", "ᵀ": "'", "’": "'", "²": "^2"};
-const LONGEST = 1000;
-const spelled = (text) => {
-  if (text.length > LONGEST) wrong(`the answer is too long: at most ${LONGEST} characters`);
-  const found = Object.entries(SPELLINGS).reduce((found, [sign, meaning]) => found.replaceAll(sign, meaning), text);
-  if (/[\w)\]'](?<!sqrt)\s*[¼½¾⅐-⅞]/.test(found)) wrong("a fraction stands right behind something; write + or * between them");
-  const whole = found.replace(/[¼½¾⅐-⅞]/g, (one) => `(${one.normalize("NFKC").replace("⁄", "/")})`);
-  return whole.replace(/sqrt\s*(\w+)/g, "sqrt($1)");
+const rounded = (text) => {
+  for (const [found, above, part] of text.matchAll(/(\d+)\.(\d\d+)/g)) {
+    const near = nearest(above, part);
+    if (near) return `${found.length > 20 ? `${found.slice(0, 19)}…` : found} is rounded, write ${near}`;
+  }
+  return "";
 };
 
 // ---------------------------------------------------------------- a small model
@@ -190,14 +124,15 @@ const transformer = (model, eps) => {
   }
   return multiply(X, model.W_out);
 };
-const plus = (table, slope, factor) => {
+const added = (table, slope, factor) => {
   if (typeof table === "number") return table + factor * slope;
-  if (Array.isArray(table)) return table.map((entry, i) => plus(entry, slope[i], factor));
-  return Object.fromEntries(Object.entries(table).map(([name, entry]) => [name, plus(entry, slope[name], factor)]));
+  if (Array.isArray(table)) return table.map((entry, i) => added(entry, slope[i], factor));
+  return Object.fromEntries(Object.entries(table).map(([name, entry]) => [name, added(entry, slope[name], factor)]));
 };
 const written = (matrix) => `[${matrix.map((row) => row.map((x) => String(Number(x.toPrecision(4)))).join(", ")).join("; ")}]`;
 const numberIn = (text) => {
-  const found = text.trim().replaceAll("−", "-").match(/^([+-]?(?:\d{1,40}(?:\.\d{0,40})?|\.\d{1,40})(?:[eE][+-]?\d{1,2})?)(?:\s*\/\s*(\d{1,40}))?$/);
+  const number = /^\s*[-+−–]?\s*[¼½¾⅐-⅞]\s*$/.test(text) ? text.normalize("NFKC") : text;
+  const found = plainSigns(number).trim().match(/^([+-]?(?:\d{1,40}(?:\.\d{0,40})?|\.\d{1,40})(?:[eE][+-]?\d{1,2})?)(?:\s*\/\s*(\d{1,40}))?$/);
   return found && Number(found[2] ?? 1) ? Number(found[1]) / Number(found[2] ?? 1) : NaN;
 };
 
@@ -237,35 +172,35 @@ const CHECKS = {
     else say(box, false, "", said(box, witness));
   },
   learns: (box, data) => {
-    const picked = new Set(chosen(box));
+    const picked = new Set(chosen(box)), none = box.querySelector(".none").checked;
+    if (!picked.size && !none) { please(box, "Tick what moves at the first step, or none of them."); return; }
+    const resting = [...picked].find((i) => data.first[i] !== 1);
+    const missing = data.first.some((step, i) => step === 1 && !picked.has(i));
     const when = (i) => `${data.blocks[i]} ${data.first[i] ? `moves at step ${data.first[i]}` : "never moves"}`;
-    const wrong = data.first.map((step, i) => i).filter((i) => picked.has(i) !== (data.first[i] === 1));
-    say(box, !wrong.length, (wrong.length ? wrong : data.first.map((_, i) => i)).map(when).join("; "));
+    if (resting !== undefined) say(box, false, `${data.blocks[resting]} does not move at the first step`);
+    else if (missing) say(box, false, picked.size ? "these do, and something else does too" : "something moves at the first step");
+    else say(box, true, data.first.map((_, i) => when(i)).join("; "));
   },
   scale: (box, data) => {
-    const typed = box.querySelector(".typed").value.replace(new RegExp(`^\\s*\\??${data.hole}\\s*=`), "");
+    const typed = box.querySelector(".typed").value;
     if (!typed.trim()) { please(box, "Type a factor first, such as 2 or sqrt(3)."); return; }
     if (served) { ask(box, typed); return; }
     try {
-      const text = spelled(typed), found = data.points.map((point) => evaluated(text, point.sizes));
-      const wanted = data.points.map((point) => point.values.map((value) => value.startsWith("-") ? -exact(value.slice(1)) : exact(value)));
-      const right = wanted[0].some((_, k) => wanted.every((values, i) => equal(found[i], values[k])));
-      if (right) { say(box, true, "equal at every size to what the solver found and the prover accepted"); return; }
-      const i = Math.max(wanted.findIndex((values, n) => !values.some((value) => equal(found[n], value))), 0);
-      const at = Object.entries(data.points[i].sizes).map(([name, value]) => `${name} = ${value}`).join(", "), hint = rounded(text);
-      const factor = Number((Number(found[i] / 10n ** (DIGITS - 20n)) / 1e20).toPrecision(6));
-      const text_ = `${at ? `at ${at} ` : ""}your factor of ${data.block.join(", ")} is ${factor}, and the models differ`;
-      say(box, false, `${hint ? `${hint}; ` : ""}${text_}`, element("p", "What a wrong factor does, on numbers:"), said(box, 0));
+      const text = spelled(typed), found = compared(factorIn(text, data), data), hint = rounded(text);
+      if (found.right) { agree(box, `with what the prover accepted, at ${found.count} sizes drawn by chance${found.exact ? "" : ", to 250 digits"}; a proof for all sizes takes the prover`); return; }
+      const sizes = data.names.map((name) => `${name} = ${found.sizes[name] < 1e15 ? found.sizes[name] : Number(found.sizes[name]).toPrecision(3)}`);
+      const told = `at ${sizes.join(", ")} your factor of ${data.block.join(", ")} is ${shownNumber(found.value)}, and none that the prover accepted`;
+      say(box, false, `${hint ? `${hint}; ` : ""}${told}`, element("p", "What a wrong factor does, on numbers:"), said(box, 0));
     } catch (error) { please(box, `This cannot be used: ${error.message}.`); }
   },
   numbers: (box, data) => {
     const inputs = [...box.querySelectorAll(".entries input")], values = inputs.map((input) => numberIn(input.value));
-    const bad = inputs.find((input, i) => !(Math.abs(values[i]) <= 1000));
-    if (bad) { please(box, `${bad.ariaLabel}: a number is expected, such as 1, -2 or 1/2.`); bad.focus(); return; }
-    const grown = data.slopes.reduce((table, slope, i) => plus(table, slope, values[i]), data.grown);
+    const bad = inputs.find((input, i) => !(Math.abs(values[i]) <= data.largest));
+    if (bad) { please(box, `${bad.ariaLabel}: a number is expected from ${-data.largest} to ${data.largest}, such as 1, -2 or 1/2.`); bad.focus(); return; }
+    const grown = data.slopes.reduce((table, slope, i) => added(table, slope, values[i]), data.grown);
     const [before, after] = [transformer(data.old, data.eps[0]), transformer(grown, data.eps[1])];
     const apart = Math.max(...before.flatMap((row, i) => row.map((x, j) => Math.abs(x - after[i][j]))));
-    if (!(apart >= 0)) please(box, "A norm meets a row of zeros and divides 0 by 0: try other numbers.");
+    if (!(apart >= 0)) say(box, false, data.zeroRow);
     else if (apart > data.least) say(box, true, `the output ${written(before)} becomes ${written(after)}`);
     else say(box, false, `the outputs differ by only ${Number(apart.toPrecision(2))}, too little to tell it from rounding; try other or larger numbers for ${Object.keys(data.blocks).join(", ")}`);
   },
@@ -301,13 +236,20 @@ const deriving = (box, data) => {
 for (const box of document.querySelectorAll(".exercise")) {
   const data = JSON.parse(box.querySelector('script[type="application/json"]').textContent);
   box.querySelector(".work").hidden = false;
-  if (served && box.querySelector(".free")) box.querySelector(".free").hidden = false;
+  const room = box.querySelector(".own-answer");
+  if (served && room) room.hidden = false;
   if (served && ["fill", "repair", "scale", "design"].includes(box.dataset.kind)) box.querySelector(".how").textContent = "This page is served by growproof: answers of your own go to the prover.";
   if (box.dataset.kind === "order") { deriving(box, data); continue; }
   const check = () => CHECKS[box.dataset.kind](box, data);
   box.querySelector(".check").addEventListener("click", check);
   box.addEventListener("keydown", (event) => {
-    if (event.key === "Enter" && event.target.matches("input")) { event.preventDefault(); check(); }
+    const asks = event.target.matches("input") || (event.target.matches("textarea") && (event.ctrlKey || event.metaKey));
+    if (event.key === "Enter" && asks) { event.preventDefault(); check(); }
+  });
+  const none = box.querySelector(".none");
+  if (none) box.addEventListener("change", (event) => {  // none of them, or some
+    if (event.target === none) box.querySelectorAll("fieldset input:not(.none)").forEach((input) => { input.checked = false; });
+    else none.checked = false;
   });
   const own = box.querySelector(".own"), radios = box.querySelectorAll('input[type="radio"]');
   if (own) box.addEventListener("input", (event) => {  // one answer at a time

@@ -51,7 +51,7 @@ def check(text: str, architecture: str | None) -> bytes:
 
 def answer_html(answer: Answer) -> str:
     """The answer as a notebook shows it, in the page's style, without the file, and with what learns."""
-    plain = section(answer, "answer", remarks=answer.remarks)
+    plain = section(answer, "variant", remarks=answer.remarks)
     still = replace(plain, certificate_json="", variant_text="", sha256="")
     learns = answer.remarks.learns
     template = environment().get_template("workbench-answer.html.j2")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from collections.abc import Coroutine
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from starlette.types import ASGIApp
 
 from ...symbolic.architecture import PRESETS
 from ...symbolic.variant import SIX, catalogue, load
+from ..course.audience import for_lecturer
 from ..page import environment, style_sheet
 from . import answering
 from .guard import HEADERS, Guarded, Headed, Names, error_response
@@ -39,7 +42,7 @@ def application(workers: Workers, names: Names, course: Path | None = None) -> A
     """The workbench, and a course's lessons under /course/."""
     bench = Bench(workers)
     routes: list[BaseRoute] = [
-        Route("/", page),
+        Route("/", partial(page, course is not None)),
         Route("/workbench.css", style),
         Route("/workbench.js", script),
         Route("/icon.svg", icon),
@@ -48,7 +51,7 @@ def application(workers: Workers, names: Names, course: Path | None = None) -> A
     ]
     if course is not None:
         routes.append(Route("/exercise", bench.exercise, methods=["POST"]))
-        routes.append(Mount("/course", Headed(StaticFiles(directory=course, html=True), LESSONS)))
+        routes.append(Mount("/course", Headed(Lessons(directory=course, html=True), LESSONS)))
     app = Starlette(
         routes=routes, exception_handlers={HTTPException: refused, ClientDisconnect: gone, Exception: failed}
     )
@@ -58,13 +61,14 @@ def application(workers: Workers, names: Names, course: Path | None = None) -> A
 # ---------------------------------------------------------------- what is read
 
 
-async def page(request: Request) -> Response:
+async def page(has_course: bool, request: Request) -> Response:
     template = environment().get_template("workbench.html.j2")
     text = template.render(
         first=load(SIX[0]).text,
         examples=[(name, load(name).name) for name in dict.fromkeys((*SIX, *catalogue()))],
         architectures=PRESETS.values(),
         limit=LARGEST_BODY,
+        has_course=has_course,
     )
     return Response(text, media_type="text/html")
 
@@ -93,6 +97,15 @@ def source(name: str) -> str:
     loader, templates = environment().loader, environment()
     assert loader is not None
     return loader.get_source(templates, name)[0]
+
+
+class Lessons(StaticFiles):
+    """The files of a course, without the lecturer's: whoever may read them may be a student."""
+
+    def lookup_path(self, path: str) -> tuple[str, os.stat_result | None]:
+        found, status = super().lookup_path(path)
+        own = os.path.relpath(found, os.path.realpath(str(self.directory))) if found else path
+        return ("", None) if for_lecturer(own) else (found, status)
 
 
 # ---------------------------------------------------------------- what is worked on

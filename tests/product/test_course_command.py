@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -28,7 +29,7 @@ def test_a_pack_is_written_with_json_about_it(run: Callable[..., Any], tmp_path:
     ran = run("course", tmp_path / "pack", "--json", limit=120)
     found = json.loads(ran.out)
     assert ran.status == 0
-    assert found["files"][-2:] == ["lecturer.html", "index.html"]
+    assert found["files"][-3:] == ["notation.html", "lecturer.html", "index.html"]
     assert {"01-blocks.html", "04-heads.html"} <= set(found["files"])
     assert found["seconds"] > 0
     written = {str(path.relative_to(tmp_path / "pack")) for path in (tmp_path / "pack").rglob("*") if path.is_file()}
@@ -36,6 +37,14 @@ def test_a_pack_is_written_with_json_about_it(run: Callable[..., Any], tmp_path:
     assert all((tmp_path / "pack" / name).stat().st_size < 1_000_000 for name in written)
     if found["notebooks"]:
         assert {f"notebooks/{kind}/01-blocks.ipynb" for kind in ("student", "instructor")} <= written
+
+
+@pytest.mark.usefixtures("short")
+def test_every_link_of_a_pack_leads_to_a_file_of_it(run: Callable[..., Any], tmp_path: Path) -> None:
+    run("course", tmp_path, limit=120)
+    for page in tmp_path.glob("*.html"):
+        for link in re.findall(r'<a href="(?!https?:)([^"#]+)"', page.read_text()):
+            assert (tmp_path / link).exists(), (page, link)
 
 
 @pytest.mark.usefixtures("short")
@@ -61,6 +70,31 @@ def test_it_is_written_again_over_itself_but_over_nothing_else(run: Callable[...
     assert "--force" in refused.err
     assert (tmp_path / "index.html").read_text() == "mine"
     assert run("course", tmp_path, "--force", limit=120).status == 0
+
+
+@pytest.mark.usefixtures("short")
+def test_what_was_edited_is_named_and_kept(run: Callable[..., Any], tmp_path: Path) -> None:
+    run("course", tmp_path, limit=120)
+    ours = [tmp_path / "04-heads.html", tmp_path / "notebooks/student/01-blocks.ipynb"]
+    kept = [path for path in ours if path.exists()]
+    for path in kept:
+        path.write_text("an afternoon's work")
+    refused = run("course", tmp_path)
+    assert refused.status == 2
+    assert refused.err.count("\n") == 1
+    assert all(str(path.relative_to(tmp_path)) in refused.err for path in kept)
+    assert "--force" in refused.err
+    assert all(path.read_text() == "an afternoon's work" for path in kept)
+    assert run("course", tmp_path, "--force", limit=120).status == 0
+    assert all(path.read_text() != "an afternoon's work" for path in kept)
+    assert run("course", tmp_path, limit=120).status == 0
+
+
+@pytest.mark.usefixtures("short")
+def test_a_pack_of_which_nothing_is_noted_is_not_replaced(run: Callable[..., Any], tmp_path: Path) -> None:
+    run("course", tmp_path, limit=120)
+    (tmp_path / "written.json").unlink()
+    assert "were edited" in run("course", tmp_path).err
 
 
 def test_a_place_that_cannot_be_written_is_one_line(run: Callable[..., Any], tmp_path: Path) -> None:

@@ -109,6 +109,10 @@ def site(tmp_path_factory):
     course = folder / "course"
     course.mkdir()
     (course / "index.html").write_text("<!DOCTYPE html><title>Lessons</title>", encoding="utf-8")
+    (course / "lecturer.html").write_text("a solution", encoding="utf-8")
+    for kind in ("student", "instructor"):
+        (course / "notebooks" / kind).mkdir(parents=True)
+        (course / "notebooks" / kind / "01.ipynb").write_text("a solution", encoding="utf-8")
     (course / "link.txt").symlink_to(folder / "secret.txt")
     with served(course) as site:
         yield site
@@ -293,7 +297,7 @@ def test_the_page_has_no_script_style_or_handler_within():
 
 
 def page_source():
-    return asyncio.run(app.page(None)).body.decode()
+    return asyncio.run(app.page(True, None)).body.decode()
 
 
 # ---------------------------------------------------------------- time
@@ -477,6 +481,33 @@ def test_nothing_outside_the_lessons_is_served(site, path):
     assert b"secret" not in reply.body.replace(b"secret.txt", b"")
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "lecturer.html",
+        "./lecturer.html",
+        "..%2fcourse%2flecturer.html",
+        "notebooks/instructor/01.ipynb",
+        "notebooks/student/..%2finstructor/01.ipynb",
+        "notebooks//instructor/01.ipynb",
+    ],
+)
+def test_what_is_the_lecturers_is_not_served(site, path):
+    reply = site.ask(path=f"/course/{path}")
+    assert reply.status == 404
+    assert b"solution" not in reply.body
+
+
+def test_what_is_the_students_is_served(site):
+    assert site.ask(path="/course/notebooks/student/01.ipynb").status == 200
+
+
+def test_the_workbench_leads_to_the_course_where_there_is_one(site):
+    assert 'href="course/"' in site.ask().body.decode()
+    with served() as alone:
+        assert "course/" not in alone.ask().body.decode()
+
+
 @pytest.mark.parametrize(("answer", "right"), [("(k_hat/k)^(1/2)", True), ("k_hat/k", False), ("what", False)])
 def test_the_prover_judges_an_answer_to_an_exercise(site, answer, right):
     reply = site.post("/exercise", lesson="attention", exercise="scale", answer=answer)
@@ -595,6 +626,13 @@ def test_without_the_packages_the_line_says_what_to_install(run, monkeypatch, pa
 def test_another_host_than_this_machine_is_warned_of(run, monkeypatch, host, warned):
     monkeypatch.setattr(serving, "serve", lambda host, port, course, announce: announce("http://localhost:1/"))
     assert ("warning" in run("serve", "--host", host).err) == warned
+
+
+def test_both_addresses_are_printed_where_there_is_a_course(run, monkeypatch, tmp_path):
+    monkeypatch.setattr(serving, "serve", lambda host, port, course, announce: announce("http://localhost:1/"))
+    assert run("serve").out.count("http://") == 1
+    assert "growproof course: http://localhost:1/course/" in run("serve", "--course", tmp_path).out
+    assert json.loads(run("serve", "--course", tmp_path, "--json").out)["course"] == "http://localhost:1/course/"
 
 
 @pytest.mark.parametrize(

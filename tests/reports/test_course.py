@@ -5,6 +5,7 @@ import json
 import pkgutil
 import re
 import time
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 from html import unescape
@@ -22,7 +23,10 @@ import growproof
 from growproof.numeric.forward import transformer
 from growproof.numeric.model import from_nested
 from growproof.proofs.blame import Blame
+from growproof.proofs.check import check as judging_check
+from growproof.proofs.check import claim_of
 from growproof.proofs.drawing import Profile, drawn_model
+from growproof.proofs.weakest import weakest
 from growproof.reports import course
 from growproof.reports.course import (
     breaking,
@@ -31,7 +35,6 @@ from growproof.reports.course import (
     learning,
     lesson,
     ordering,
-    page,
     taught,
     training,
     zeroing,
@@ -40,13 +43,16 @@ from growproof.reports.course.exercise import Exercise, Feedback, NotYetError
 from growproof.reports.course.exercises import KINDS, check_exercise, exercise
 from growproof.reports.course.gradients import loss_and_gradient
 from growproof.reports.course.lines import can_be_written, lines, source
+from growproof.reports.course.notation import notation
 from growproof.reports.course.notebook import notebook
-from growproof.reports.course.page import lesson_page, prose
-from growproof.reports.course.reading import SPELLINGS
-from growproof.symbolic.architecture import PRESETS, paper_model
+from growproof.reports.course.page import lesson_page, notation_page, prose
+from growproof.reports.course.spellings import PATTERNS, SIGNS
+from growproof.reports.mathml import mathml
+from growproof.symbolic.architecture import PRESETS, SIZES, SUBLAYERS, paper_model, parameters, stream
 from growproof.symbolic.errors import VariantError
 from growproof.symbolic.expand import expand
-from growproof.symbolic.variant import SIX
+from growproof.symbolic.notation import latex, name_latex
+from growproof.symbolic.variant import SIX, load
 
 LESSONS = list(lesson.names())
 ALL = [(name, one.name) for name in LESSONS for one in lesson.lesson(name).exercises]
@@ -140,7 +146,7 @@ def test_the_solution_that_is_found_is_accepted(name: str, own: str) -> None:
     assert one.check(one.solution()).right
 
 
-NONSENSE = ["", None, "spam and eggs", 17, ["no"], {"x": "y"}, object(), "((((", "?a", float("nan"), [[]], True, "\0"]
+NONSENSE = ["", None, "spam and eggs", 17, ["nix"], {"x": "y"}, object(), "((((", "?a", float("nan"), [[]], True, "\0"]
 
 
 @pytest.mark.parametrize(("name", "own"), [(n, e) for n, e in ALL if n in ("mlp", "attention", "workshop", "blocks")])
@@ -166,11 +172,30 @@ def test_whatever_is_answered_nothing_is_raised(answer: Any) -> None:
         ("attention", "scale", "(k_hat/k)**(1/2)"),
         ("attention", "scale", "k_hat/sqrt(k*k_hat)"),
         ("attention", "scale", "√(k_hat/k)"),
+        ("attention", "scale", "(k_hat/k)**.5"),
+        ("attention", "scale", "√k̂/√k"),
+        ("attention", "scale", "(k\u0302 ÷ k)^½"),
+        ("attention", "scale", r"\sqrt{\frac{\hat{k}}{k}}"),
+        ("attention", "scale", "\u00a0(k_hat\u202f∕\u202fk)^(1/2)\u00a0"),
+        ("attention", "scale", "W_K = [sqrt(k_hat/k)*W_K, M_W_K]"),
+        ("hidden", "gain", "√(h/ĥ)"),
+        ("blocks", "three-copies", "+1/3"),
+        ("blocks", "three-copies", "p/p_hat"),
+        ("blocks", "lower-block", "2W_l2/3"),
+        ("blocks", "lower-block", "2/3 W_l2"),
+        ("blocks", "lower-block", "2⁄3 ∗ W_l₂"),
+        ("blocks", "lower-block", "(2/3)W_l2"),
+        ("blocks", "lower-block", "W_l2 – 1/3 W_l2"),
+        ("blocks", "lower-block", "W_l2 = [1/3*W_l2; 2/3*W_l2]"),
         ("blocks", "three-copies", "2/6"),
         ("blocks", "lower-block", "W_l2 - 1/3*W_l2"),
         ("blocks", "lower-block", "(4/6) * W_l2"),
         ("mlp", "zeros", "M_W_l1 = 0 and M_b_l1 = 0"),
         ("mlp", "zeros", {"M_W_l2"}),
+        ("mlp", "zeros", "W_l₂ = 0"),
+        ("head", "zeros", "W_O = 0"),
+        ("head", "zeros", {"W_O": "0"}),
+        ("mlp", "break", "M_b_l1 = ½, M_W_l2 = −2⁄3"),
         ("mlp", "zeros", ["M_W_l1", "M_b_l1", "M_W_l2"]),
         ("mlp", "break", {"M_b_l1": 3, "M_W_l2": "-1/2"}),
         ("mlp", "break", "M_W_l1 = [2]; M_W_l2 = [5]"),
@@ -221,6 +246,37 @@ def test_a_refuted_answer_comes_with_its_numbers() -> None:
     assert found.counterexample is not None
     assert "replayed in numpy" in str(found)
     assert "Both models, value by value" in found._repr_html_()
+
+
+def test_a_wrong_prediction_does_not_get_the_right_one() -> None:
+    asked = exercise("mlp", "first")
+    assert asked.check([]).text == "something moves at the first step"
+    assert asked.check(["M_W_l1", "M_b_l1"]).text == "M_W_l1 does not move at the first step"
+    assert exercise("training", "layer").check(["M_W_O"]).text == "these do, and something else does too"
+
+
+def test_a_number_that_is_too_large_gets_the_limit() -> None:
+    assert "from -1000 to 1000" in exercise("mlp", "break").check("M_b_l1 = 1001, M_W_l2 = 1").text
+
+
+def test_a_lesson_holds_what_its_goals_promise() -> None:
+    pages = {
+        name: lesson_page(taught.taught(lesson.lesson(name)), [lesson.lesson(name)])
+        for name in ("attention", "composition", "limits")
+    }
+    weakest = growproof_weakest("attention-expansion")
+    assert [one.latex for one in taught.taught(lesson.lesson("attention")).conditions] == [weakest]
+    assert "The weakest condition" in pages["attention"]
+    ways = taught.taught(lesson.lesson("composition")).ways
+    assert [one.title for one in ways] == ["MLP expansion", "Hidden dimension expansion", "both at once"]
+    assert all(f'<td class="count">{one.steps}</td>' in pages["composition"] for one in ways)
+    assert "What breaks it: an epsilon." in pages["limits"]
+
+
+def growproof_weakest(name: str) -> tuple[str, ...]:
+    found = weakest(claim_of([load(name)], paper_model(PRESETS["paper"])))
+    assert found is not None
+    return tuple(f"{latex(one.left)} = {latex(one.right)}" for part in found.conditions for one in part.equations)
 
 
 def test_a_repair_may_not_shrink_the_task() -> None:
@@ -449,6 +505,59 @@ def test_a_rounded_number_is_told_its_fraction(answer: Any) -> None:
     assert "1/3" in found.text
 
 
+@pytest.mark.parametrize("answer", ["1.41421356", "1.41", 2**0.5])
+def test_a_rounded_root_is_told_its_root(answer: Any) -> None:
+    assert "is rounded" in exercise("attention", "scale").check(answer).text
+    assert isinstance(answer, float) or "write sqrt(2)" in exercise("attention", "scale").check(answer).text
+
+
+def test_a_rounded_number_that_is_not_decided_is_another_number(monkeypatch: pytest.MonkeyPatch, clean: None) -> None:
+    monkeypatch.setattr(
+        judging, "check", lambda *_: replace(judging_check(*_), verdict="undecided", counterexample=None)
+    )
+    found = exercise("blocks", "three-copies").check("0.3333333333").text
+    assert found == "0.3333333333 is rounded, write 1/3: a rounded number is another number"
+
+
+@pytest.mark.parametrize("answer", ["1/2k", "2/3k", "k(2)", "1/(2)k"])
+def test_a_product_that_can_be_read_in_two_ways_is_refused_in_one_line(answer: str) -> None:
+    found = exercise("attention", "scale").check(answer)
+    assert found.text.startswith("this cannot be used")
+    assert "\n" not in found.text
+
+
+@pytest.mark.parametrize("answer", ["W_l2 = [1/4*W_l2; 3/4*W_l2]", "W_l2 = 3", "W_l1 = [W_l1, W_l1]"])
+def test_another_line_than_that_of_the_question_is_no_answer(answer: str) -> None:
+    assert not exercise("blocks", "lower-block").check(answer).right
+
+
+def test_what_is_rounded_is_looked_for_in_the_answer_alone() -> None:
+    assert "2308" not in exercise("attention", "scale").check("2").text
+
+
+@pytest.mark.parametrize(
+    ("name", "own"), [one for one in ALL if exercise(*one).kind.name in ("fill", "repair", "scale")]
+)
+def test_a_question_does_not_show_what_is_said_of_the_true_variant(name: str, own: str) -> None:
+    shown = exercise(name, own).kind.given(exercise(name, own)).variant
+    assert not re.search(r'(?m)^(verdict|reason|source|description) =|= ""', shown)
+    assert growproof.loads(shown).rewrite == exercise(name, own).variant.rewrite
+
+
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        ((5, "scale"), "found 5"),
+        (("attention", 5), "found 5"),
+        ((None, None), "found None"),
+        (("attention", ["scale"]), "found a list"),
+    ],
+)
+def test_a_name_that_is_no_text_is_refused_like_an_unknown_one(names: Any, found: str) -> None:
+    with pytest.raises(VariantError, match=found):
+        growproof.exercise(*names)
+
+
 def test_what_the_prover_cannot_decide_may_be_true() -> None:
     found = exercise("blocks", "three-copies").check("1/3 + 1/10^12")
     assert not found.right
@@ -465,6 +574,7 @@ def test_what_the_prover_cannot_decide_may_be_true() -> None:
         (("blocks", "lower-block"), "W_l2", ("W_l2",)),
         (("attention", "scale"), "1", ("W_K",)),
         (("limits", "epsilon"), "1", ("eps",)),
+        (("limits", "layernorm"), "0", ("I",)),
         (("limits", "rotary"), "rope_base = rope_base*k_hat/k", ("rope_base",)),
         (("head", "output-block"), "M_W_O", ("M_W_V", "M_W_O")),
     ],
@@ -549,10 +659,11 @@ def test_a_long_name_is_quoted_in_short() -> None:
 
 
 def test_the_page_spells_as_the_prover_does() -> None:
-    script = (page.TEMPLATES / "course.js").read_text(encoding="utf-8")
-    written = re.search(r"const SPELLINGS = (\{.*\});", script)
-    assert written is not None
-    assert json.loads(written[1]) == SPELLINGS
+    html = lesson_page(taught.taught(lesson.lesson("mlp")), [lesson.lesson(one) for one in LESSONS])
+    held = re.search(r'<div id="spellings" hidden><script type="application/json">(.*?)</script>', html)
+    assert held is not None
+    assert json.loads(held[1])["signs"] == SIGNS
+    assert [pattern for pattern, _ in json.loads(held[1])["patterns"]] == [pattern for pattern, _ in PATTERNS]
 
 
 # ---------------------------------------------------------------- not stored
@@ -560,7 +671,7 @@ def test_the_page_spells_as_the_prover_does() -> None:
 
 def forget() -> None:
     for cached in (
-        judging.judged_text,
+        judging.answer_about,
         zeroing.studied_text,
         learning.learns_text,
         ordering.puzzle_about,
@@ -669,12 +780,12 @@ def test_the_page_can_run_the_model_of_every_exercise_about_numbers(name: str, o
 
 
 def test_a_factor_on_the_page_is_what_the_solver_finds() -> None:
-    _, held = offline("attention", "scale")
-    for point in held.data["points"]:
-        (value,) = map(Decimal, point["values"])
-        assert abs(value**2 - Decimal(point["sizes"]["k_hat"]) / point["sizes"]["k"]) < Decimal("1e-25")
+    one, held = offline("attention", "scale")
+    assert held.data["right"] == [one.solution()]
+    assert held.data["grows"] == {"k_hat": "k_hat"}
     assert held.data["block"] == ("W_K",)
     assert filling.number(exercise("limits", "epsilon")) == "h/h_hat"
+    assert offline("blocks", "three-copies")[1].data["grows"] == {"p_hat": "3*p"}
 
 
 @pytest.mark.parametrize("name", ["blocks", "mlp", "attention", "training"])
@@ -684,6 +795,17 @@ def test_a_lesson_is_small_and_loads_nothing(name: str) -> None:
     assert "default-src 'none'" in unescape(html)
     assert not re.search(r"<[^>]*\s(on\w+|style)=", html)
     assert not re.search(r"(src|@import|<link)[^\n]{0,3}=?\s*[\"']?https?:", html)
+
+
+def test_the_notation_is_that_of_the_architecture() -> None:
+    html, found = notation_page(), notation()
+    model = paper_model(PRESETS["paper"])
+    for sublayer in SUBLAYERS.values():
+        assert any(latex(sublayer(stream(model), model.layer, model)) in shown for _, shown in found.equations)
+    assert [name for name, _, _ in found.parameters] == [name_latex(name) for name in parameters(PRESETS["paper"])]
+    assert list(dict(found.sizes)) == [*SIZES, "E", "N"]
+    assert all(mathml(name) in html for name, _, _ in found.parameters)
+    assert "notation.html" in lesson_page(taught.taught(lesson.lesson("blocks")), [lesson.lesson("blocks")])
 
 
 def test_prose_cannot_bring_in_markup() -> None:
@@ -729,6 +851,19 @@ def test_the_numpy_lines_do_it(name: str, capsys: pytest.CaptureFixture[str]) ->
         assert float(capsys.readouterr().out) < 1e-12
 
 
+def test_the_numpy_lines_of_a_composition_grow_what_the_first_made(capsys: pytest.CaptureFixture[str]) -> None:
+    found = taught.taught(lesson.lesson("composition"))
+    first, second = found.lines
+    names: dict[str, Any] = {}
+    exec("\n".join([source(), first.old, first.new, first.rewrite, first.compare]), names)
+    exec("\n".join([second.old, second.new, second.rewrite, second.compare]), names)
+    assert all(float(line) < 1e-12 for line in capsys.readouterr().out.split())
+    assert names["W_l1_hat"].shape == (names["h_hat"], names["p"]) == (7, 6)
+    assert names["p"] > 3
+    assert "W_l1 = W_l1_hat" in lesson_page(found, [found.lesson])
+    assert "W_l1 = W_l1_hat" in notebook(found, False)
+
+
 def test_the_numpy_lines_show_what_breaks(capsys: pytest.CaptureFixture[str]) -> None:
     broken = lesson.lesson("mlp").broken
     assert broken is not None
@@ -750,6 +885,21 @@ def test_notebooks_differ_in_the_solutions_only() -> None:
     grades = [cell["metadata"]["nbgrader"] for cell in student if cell["metadata"].get("nbgrader", {}).get("grade")]
     assert [one["points"] for one in grades] == [1] * len(found.asked)
     assert len({one["grade_id"] for one in grades}) == len(grades)
+
+
+def test_each_exercise_of_a_notebook_starts_without_an_answer_in_a_cell_that_is_locked() -> None:
+    pytest.importorskip("nbformat")
+    cells = json.loads(notebook(taught.taught(lesson.lesson("heads")), False))["cells"]
+    own = [cell for cell in cells if "nbgrader" in cell["metadata"]]
+    for asks, answers, grades in zip(own[::3], own[1::3], own[2::3], strict=True):
+        assert "answer = None" in "".join(asks["source"])
+        assert [cell["metadata"]["nbgrader"]["locked"] for cell in (asks, answers, grades)] == [True, False, True]
+        assert not asks["metadata"]["nbgrader"]["grade"]
+        names = {"growproof": growproof, "display": lambda _: None, "answer": "that of the last exercise"}
+        exec("".join(asks["source"]), names)
+        with pytest.raises(NotYetError, match="there is no answer yet"):
+            exec("".join(grades["source"]), names)
+    assert len(own) == 3 * len(lesson.lesson("heads").exercises)
 
 
 # ---------------------------------------------------------------- training

@@ -14,12 +14,12 @@ from chromium import Watched, watched
 
 from growproof.reports.course import lesson
 from growproof.reports.course.notebook import notebook
-from growproof.reports.course.page import index_page, lecturer_page, lecturer_part, lesson_page
+from growproof.reports.course.page import index_page, lecturer_page, lecturer_part, lesson_page, notation_page
 from growproof.reports.course.taught import Taught, taught
 
 pytestmark = pytest.mark.extras
 
-SHOWN = ("blocks", "mlp", "attention", "training", "workshop")
+SHOWN = ("blocks", "mlp", "attention", "limits", "training", "workshop")
 
 
 @cache
@@ -34,6 +34,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in SHOWN:
         (into / f"{name}.html").write_text(lesson_page(shown(name), lessons), encoding="utf-8")
     (into / "index.html").write_text(index_page(lessons, True), encoding="utf-8")
+    (into / "notation.html").write_text(notation_page(), encoding="utf-8")
     (into / "lecturer.html").write_text(lecturer_page([lecturer_part(shown(name)) for name in SHOWN]), encoding="utf-8")
     return into
 
@@ -64,11 +65,35 @@ def box(page: Any, name: str) -> Any:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [380, 1200])
-@pytest.mark.parametrize("name", [*SHOWN, "index", "lecturer"])
+@pytest.mark.parametrize("name", [*SHOWN, "index", "notation", "lecturer"])
 def test_nothing_is_over_the_edge(opened: Any, name: str, width: int, scheme: str) -> None:
     page = opened(name, width, scheme)
     page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize("name", [*SHOWN, "notation"])
+def test_nothing_is_over_the_edge_in_letters_of_double_size(opened: Any, name: str) -> None:
+    page = opened(name, 320)
+    page.evaluate("document.documentElement.style.fontSize = '200%'")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 320
+
+
+def test_the_values_of_both_models_are_in_sight_on_a_telephone(opened: Any) -> None:
+    board = opened("training", 390).locator(".board").first
+    for cell in board.locator("tbody td").all():
+        assert cell.evaluate("each => each.getBoundingClientRect().right") <= 390
+    assert board.get_by_role("row").count() == board.locator("tr").count()
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_a_board_is_not_printed_apart_from_what_announces_it(opened: Any, name: str) -> None:
+    page = opened(name)
+    page.emulate_media(media="print")
+    before = "[...document.querySelectorAll('main section > :is(h2, h3, p:has(+ .board), p:has(+ p + .board))')]"
+    for style in ("breakAfter", "breakInside"):
+        assert page.evaluate(f"{before}.every(each => getComputedStyle(each).{style} === 'avoid')")
+    assert page.evaluate(f"{before}.some(each => each.matches('p'))") == (page.locator("section > .board").count() > 0)
 
 
 def test_steps_are_revealed_one_by_one_with_the_keyboard(opened: Any) -> None:
@@ -86,16 +111,28 @@ def test_steps_are_revealed_one_by_one_with_the_keyboard(opened: Any) -> None:
     assert visible.count() == 1
 
 
-def test_the_focus_stays_among_the_buttons_at_the_last_step(opened: Any) -> None:
-    page = opened("mlp")
-    first = page.locator(".reveal").first
-    first.get_by_role("button", name="Next step").focus()
-    for _ in range(first.locator(".chain > li").count() - 1):
-        page.keyboard.press("Enter")
+@pytest.mark.parametrize("name", ["Next step", "All steps"])
+def test_one_more_enter_at_the_last_step_wipes_nothing(opened: Any, name: str) -> None:
+    first = opened("mlp").locator(".reveal").first
+    button = first.get_by_role("button", name=name)
+    for _ in range(first.locator(".chain > li").count() + 2):
+        button.press("Enter")
     assert first.locator(".chain > li.later").count() == 0
-    assert page.evaluate("document.activeElement.textContent") == "Again"
-    page.keyboard.press("Enter")
-    assert page.evaluate("document.activeElement.textContent") == "Next step"
+    assert button.evaluate("each => each === document.activeElement")
+    assert button.is_disabled()
+    again = first.get_by_role("button", name="Again")
+    again.press("Enter")
+    assert first.locator(".chain > li:visible").count() == 1
+    assert not button.is_disabled()
+
+
+def test_control_and_enter_check_an_answer_of_ones_own(opened: Any) -> None:
+    asked = box(opened("workshop"), "design")
+    asked.locator("textarea").fill("name = 'x'")
+    asked.locator("textarea").press("Enter")
+    assert asked.locator(".answer").text_content() == ""
+    asked.locator("textarea").press("Control+Enter")
+    assert "growproof check my.toml" in asked.get_by_role("status").inner_text()
 
 
 def test_enter_on_a_choice_checks_it(opened: Any) -> None:
@@ -121,6 +158,26 @@ def test_there_is_one_answer_at_a_time_where_the_prover_is(browser: Any, folder:
     page.close()
 
 
+@pytest.mark.parametrize("name", ["index", "blocks"])
+def test_a_page_leads_to_the_workbench_where_it_is_served_and_nowhere_else(
+    browser: Any, folder: Path, opened: Any, name: str
+) -> None:
+    assert opened(name).get_by_role("link", name="Workbench").count() == 0
+    page = browser.new_page()
+    html = (folder / f"{name}.html").read_text(encoding="utf-8")
+    page.route("**/*", lambda route: route.fulfill(body=html, content_type="text/html"))
+    page.goto(f"http://localhost:1/course/{name}.html")
+    assert page.get_by_role("link", name="Workbench").evaluate("each => each.href") == "http://localhost:1/"
+    page.close()
+
+
+def test_no_page_of_the_students_leads_to_the_lecturer(folder: Path) -> None:
+    for name in (*SHOWN, "index"):
+        html = (folder / f"{name}.html").read_text(encoding="utf-8")
+        assert "lecturer.html" not in html
+        assert "notebooks/instructor" not in html
+
+
 def test_zeros_right_and_wrong(opened: Any) -> None:
     asked = box(opened("mlp"), "zeros")
     asked.locator("input").nth(0).check()
@@ -135,19 +192,32 @@ def test_zeros_right_and_wrong(opened: Any) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("sqrt(k_hat/k)", "Right"),
-        ("(k_hat/k)**(1/2)", "Right"),
-        ("√(k_hat)/√k", "Right"),
+        ("sqrt(k_hat/k)", "Agrees"),
+        ("(k_hat/k)**(1/2)", "Agrees"),
+        ("√(k_hat)/√k", "Agrees"),
         ("k_hat/k", "W_K is 4"),
         ("k/0", "divides by 0"),
         ("two", "two is not known here"),
         ("sqrt(", "cannot be used"),
-        ("√½*√(2*k_hat/k)", "Right"),
-        ("(k_hat/k)^½", "Right"),
-        ("a = (k_hat/k)^0.5", "Right"),
-        ("?a = sqrt(k_hat/k)", "Right"),
+        ("√½*√(2*k_hat/k)", "Agrees"),
+        ("(k_hat/k)^½", "Agrees"),
+        ("a = (k_hat/k)^0.5", "Agrees"),
+        ("?a = sqrt(k_hat/k)", "Agrees"),
         ("2½", "right behind something"),
         ("sqrt(k_hat/k) + 1/10^30", "Not yet"),
+        ("sqrt(k_hat/k) + 1/10^60/10^60/10^60/10^60/10^60/10^60", "Not yet"),
+        ("sqrt(k_hat/k) + (k-1)*(k-2)*(k-3)*(k-5)", "Not yet"),
+        ("sqrt(k_hat/k)*1.00000000000000000001", "Not yet"),
+        ("((k_hat/k)^3)^(1/6)", "Agrees"),
+        ("(k_hat/k)^(h/(2*h))", "Agrees"),
+        ("√k̂/√k", "Agrees"),
+        (r"\sqrt{\frac{\hat{k}}{k}}", "Agrees"),
+        ("+(k_hat ÷ k)**.5", "Agrees"),
+        ("W_K = [sqrt(k_hat/k)*W_K, M_W_K]", "Agrees"),
+        ("W_K = [sqrt(k_hat/k)*W_K, 0]", "the line differs"),
+        ("1.41421356", "1.41421356 is rounded, write sqrt(2)"),
+        ("(((9^64)^64)^64)^64", "grow too large"),
+        ("sqrt(" * 150 + "k" + ")" * 150, "Not yet"),
         ("1+" * 600 + "1", "too long"),
         ("", "Type a factor"),
     ],
@@ -161,14 +231,21 @@ def test_a_factor_in_any_form(opened: Any, text: str, said: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["1/3", "⅓", "2/6", "0.33", "0.3333333333", "0.3333333333333333333333", "1/3 + 1/10^20", "0.5", "2^(-1)", "3"],
+    [
+        *("1/3", "⅓", "2/6", "0.33", "0.3333333333", "0.3333333333333333333333", "1/3 + 1/10^20", "0.5", "2^(-1)", "3"),
+        *("p/p_hat", "1/(p_hat/p)", "p_hat/p/9", "h/(3*h)", "(p/(27*p))^(1/3)", "+1/3", "2⁄6", "sqrt(p)/sqrt(9p)"),
+        *("1/3 + (p-1)*(p-2)*(p-3)*(p-5)", "1/3+1/10^60/10^60", "1/3 + (p_hat - 3*p)", "p/(p + 2)", "W_l2"),
+        "W_l2 = [1/3*W_l2; 1/3*W_l2; 1/3*W_l2]",
+        "W_l2 = [1/3*W_l2; 1/3*W_l2; 2/3*W_l2]",
+    ],
 )
 def test_the_page_says_of_a_number_what_the_prover_says(opened: Any, text: str) -> None:
     asked, one = box(opened("blocks"), "three-copies"), lesson.lesson("blocks").exercise("three-copies")
     asked.locator(".typed").fill(text)
     asked.get_by_role("button", name="Check").click()
     told, found = asked.get_by_role("status").inner_text(), one.check(text)
-    assert ("Right" in told) == found.right
+    assert ("Agrees" in told) == found.right
+    assert "Right" not in told
     assert ("is rounded, write 1/3" in told) == ("is rounded, write 1/3" in found.text)
 
 
@@ -211,7 +288,10 @@ def data_of(asked: Any) -> Any:
     return json.loads(asked.evaluate("each => each.querySelector('script[type=\"application/json\"]').textContent"))
 
 
-SMALL = [["0", ".01", "+.01"], ["0", "1e-3", "1e-3"], ["0", "1e-6", "1"], ["0", "1e-6", "1e-6"], ["0", "1e1", "1/3"]]
+SMALL = [
+    *(["0", ".01", "+.01"], ["0", "1e-3", "1e-3"], ["0", "1e-6", "1"], ["0", "1e-6", "1e-6"], ["0", "1e1", "1/3"]),
+    *(["0", "1e1", "½"], ["0", "2⁄3", "−½"]),
+]
 
 
 def test_numbers_are_run_on_the_page_as_numpy_runs_them(opened: Any) -> None:
@@ -225,9 +305,10 @@ def test_numbers_are_run_on_the_page_as_numpy_runs_them(opened: Any) -> None:
         told = asked.get_by_role("status").inner_text()
         assert ("Right" in told) == right, numbers
         assert right or "differ by only" in told
-    inputs.nth(0).fill("much")
-    asked.get_by_role("button", name="Check").click()
-    assert "a number is expected" in asked.get_by_role("status").inner_text()
+    for number in ("much", "1001"):
+        inputs.nth(0).fill(number)
+        asked.get_by_role("button", name="Check").click()
+        assert "a number is expected from -1000 to 1000" in asked.get_by_role("status").inner_text()
 
 
 def blocks_of(asked: Any) -> list[str]:
@@ -243,15 +324,42 @@ def test_attention_is_run_on_the_page_too(opened: Any) -> None:
     asked.get_by_role("button", name="Check").click()
     assert "Right" in asked.get_by_role("status").inner_text()
     assert one.check({"M_W_Q": [[1, 1, 1]], "M_W_K": [[1, 1, 1]]}).right
+    for i in range(inputs.count()):
+        inputs.nth(i).fill("1000")
+    asked.get_by_role("button", name="Check").click()
+    found = one.check({"M_W_Q": [[1000] * 3], "M_W_K": [[1000] * 3]})
+    assert "or rounds to zero" in found.text
+    assert found.text in asked.get_by_role("status").inner_text()
 
 
-def test_a_prediction_right_and_wrong(opened: Any) -> None:
-    asked = box(opened("mlp"), "first")
+def test_a_prediction_right_and_wrong_and_none_at_all(opened: Any) -> None:
+    asked, one = box(opened("mlp"), "first"), lesson.lesson("mlp").exercise("first")
+    blocks = blocks_of(asked)
+
+    def told(*picked: int) -> str:
+        for i in range(len(blocks)):
+            asked.locator("input").nth(i).set_checked(i in picked)
+        asked.get_by_role("button", name="Check").click()
+        return str(asked.get_by_role("status").inner_text())
+
+    assert told() == "Tick what moves at the first step, or none of them."
+    for picked in ((0,), (1,), (2,), (0, 2), (0, 1)):
+        found = one.check([blocks[i] for i in picked])
+        assert found.text in told(*picked)
+        assert ("Right" in told(*picked)) == found.right
+    asked.get_by_label("none of them").check()
+    assert asked.locator("input:checked").count() == 1
     asked.get_by_role("button", name="Check").click()
-    assert "M_W_l2 moves at step 1" in asked.get_by_role("status").inner_text()
-    asked.locator("input").nth(2).check()
+    assert one.check([]).text in asked.get_by_role("status").inner_text()
+    assert "M_W_l2" not in asked.get_by_role("status").inner_text()
+
+
+def test_nothing_moves_can_be_said(opened: Any) -> None:
+    asked = box(opened("training"), "other-way")
+    asked.get_by_label("none of them").check()
     asked.get_by_role("button", name="Check").click()
-    assert "Right" in asked.get_by_role("status").inner_text()
+    right = lesson.lesson("training").exercise("other-way").check([]).right
+    assert ("Right" in asked.get_by_role("status").inner_text()) == right
 
 
 def test_a_design_is_told_where_the_prover_is(opened: Any) -> None:
@@ -265,7 +373,9 @@ def test_it_prints_every_step_and_no_feedback(opened: Any) -> None:
     page = opened("mlp")
     page.emulate_media(media="print")
     assert page.locator(".chain > li.later:visible").count() == page.locator(".chain > li.later").count() > 0
-    assert page.locator(".answer:visible, .hints:visible, .check:visible").count() == 0
+    assert page.locator(".answer:visible, .hints:visible, .check:visible, .own-answer:visible").count() == 0
+    free = page.locator(".picture td.free")
+    assert free.count() == page.locator(".picture td.free:visible").count() > 0
     assert page.pdf().startswith(b"%PDF")
 
 
@@ -278,7 +388,7 @@ def test_it_reads_without_javascript(browser: Any, folder: Path) -> None:
     context.close()
 
 
-@pytest.mark.parametrize("name", [*SHOWN, "index", "lecturer"])
+@pytest.mark.parametrize("name", [*SHOWN, "index", "notation", "lecturer"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_nothing_serious_for_axe(opened: Any, name: str, scheme: str) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()

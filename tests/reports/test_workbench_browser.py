@@ -82,6 +82,24 @@ def test_quiet_accessible_and_within_the_window(browser: Any, address: str, widt
     bench.tab.close()
 
 
+def test_every_id_is_there_once(bench: Bench) -> None:
+    for text in (TRUE, FALSE):
+        bench.write(text)
+        found = bench.tab.evaluate("[...document.querySelectorAll('[id]')].map(each => each.id)")
+        assert len(set(found)) == len(found)
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_where_the_models_differ_is_in_sight(browser: Any, address: str, width: int) -> None:
+    bench = Bench(browser, address, viewport={"width": width, "height": 900})
+    bench.write(FALSE)
+    edge = bench.tab.evaluate("document.querySelector('#answer .board').getBoundingClientRect().right")
+    marks = bench.tab.locator("#answer .differs .mark")
+    assert marks.count() > 0
+    assert all(mark.evaluate("each => each.getBoundingClientRect().right") <= edge for mark in marks.all())
+    bench.tab.close()
+
+
 def test_axe_would_find_something(bench: Bench) -> None:
     from axe_playwright_python.sync_playwright import Axe
 
