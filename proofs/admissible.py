@@ -210,6 +210,7 @@ def terms_of(step: Expansion) -> Iterator[Expr]:
     for layer in (step.new.layer, *step.new.inserted):
         yield from layer.weights.values()
         yield from (term for heads in layer.heads for term in heads.weights.values())
+        yield from layer.bodies.values()
         yield from layer.experts.weights.values() if layer.experts is not None else ()
     yield from step.new.weights.values()
     yield from (side for pair in step.constraints for side in pair)

@@ -140,7 +140,8 @@ def with_solutions(variants: Sequence[Variant], base: Transformer) -> tuple[tupl
         for values in solutions(names, equations) if names else ():
             tried = filled(variant, {name: parse(text(value)) for name, value in values.items()})
             if is_proved(tried, base):
-                variant, solved = tried, {**solved, **values}
+                where = "" if len(variants) == 1 else f" in {variant.name}"
+                variant, solved = tried, {**solved, **{f"{name}{where}": value for name, value in values.items()}}
                 break
         found.append(variant)
     return tuple(found), solved

@@ -111,6 +111,8 @@ def _multiple_of(block: MatrixExpr, whole: MatrixExpr, width: Expr) -> MatrixExp
         return zero(width, block.cols)
     terms, wanted = terms_of(block), terms_of(whole)
     (after, word), (before, start) = (factors(side[0]) for side in (terms, wanted))
+    if word[: len(start)] != start:
+        return None
     factor, M = simplified(after / before), word[len(start) :]
     read = total(*(product(factor, part, *M) for part in wanted)), product(factor, whole, *M)
     return product(factor, *(M or [eye(width)])) if block in read else None

@@ -333,8 +333,10 @@ def is_identity(term: Expr) -> bool:
 
 def is_ones(term: Expr) -> bool:
     """Whether a matrix is one of ones: as such, or as a column times a row."""
-    column, row = pair(term) or (term, term)
-    return isinstance(column, OneMatrix) and isinstance(row, OneMatrix) and (column is row or column.cols == 1)
+    factors = pair(term)
+    if factors is None:
+        return isinstance(term, OneMatrix)
+    return all(isinstance(part, OneMatrix) for part in factors) and factors[0].cols == 1
 
 
 def is_unit(rows: Blocks) -> bool:

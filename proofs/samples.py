@@ -614,6 +614,7 @@ TRAPS: Mapping[str, Sequence[MatrixExpr]] = {
     ],
     "identity": [
         Hadamard(A, product(ones(m, n), ones(n, n))),
+        Hadamard(Q1, product(ones(n, n), ones(n, n))),
         Hadamard(A, product(2, ones(m, 1), ones(1, n))),
         blocks([[eye(n), B], [zero(p, n), eye(p)]]),
         blocks([[eye(n), zero(n, p)], [zero(p, n), matrix("R3", p, p)]]),

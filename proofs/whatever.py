@@ -26,7 +26,13 @@ from .unknowns import filled, unknowns
 
 
 def find_whatever(variant: Variant, base: Transformer, seed: int = 0) -> Counterexample | None:
-    """A minimised counterexample for every value of the unknowns, shown with 1 for each; None if none was found."""
+    """A minimised counterexample for every value of the unknowns, shown with 1 for each; None if none was found.
+
+    None too where an unknown is in a constraint, which numbers drawn for 1 need not meet, or in a score factor.
+    """
+    elsewhere = (side for constraint in variant.constraints for side in (constraint.left, constraint.right))
+    if any(map(has_unknown, (*elsewhere, *(variant.rewrite[name] for name in ("scale",) if name in variant.rewrite)))):
+        return None
     ones = dict.fromkeys(unknowns(variant), Number(Fraction(1)))
     step, free = expand(base, filled(variant, ones)), expand(base, variant)
     silent, rng = frozenset(multiplied(variant)), np.random.default_rng(seed)

@@ -638,6 +638,7 @@ class _Application:
                     ", ".join(sorted(used)) or "no name",
                     f"one of {new}" if new else "a block of [new], which is not there",
                 )
+            self._check_homes(constraint, used)
             gone = sorted(used & set(self.skipped))
             if used & set(self.variant.new) <= set(gone):
                 continue  # about what this architecture does not have
@@ -648,6 +649,15 @@ class _Application:
                 raise self._without_owner(constraint)
             for _, known in owners:
                 yield source, _pair(constraint.left, constraint.right, self._scope(known))
+
+    def _check_homes(self, constraint: Constraint, used: Collection[str]) -> None:
+        """Raise VariantError for a constraint between a block of every old layer and one of the new layer."""
+        owned = {block.name: block.owner[0] for block in self.blocks if block.owner}
+        of_new = sorted(name for name in used if owned.get(name) == self._new_layer)
+        of_old = sorted(name for name in used if name in owned and owned[name] != self._new_layer)
+        if of_new and of_old:
+            what = f"{of_old[0]} belongs to every old layer, and {of_new[0]} to the new one"
+            raise constraint.place.error(what, shown(constraint), "blocks of one of them, or a block `per model`")
 
     def _without_owner(self, constraint: Constraint) -> VariantError:
         """Why a constraint speaks of nothing: a name that nothing has, or names that nothing has together."""

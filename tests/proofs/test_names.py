@@ -3,6 +3,8 @@
 import pytest
 
 from growproof.proofs.check import check
+from growproof.proofs.experiment import experiment
+from growproof.proofs.remarks import remarks
 from growproof.symbolic.architecture import PRESETS, paper_model
 from growproof.symbolic.errors import VariantError
 from growproof.symbolic.expand import expand
@@ -182,3 +184,84 @@ def test_what_a_file_does_not_change_is_said(text, notes):
     found = answer("paper", f'name = "f"\n{text}')
     assert found.verdict == "proved"
     assert set(found.steps[0].assumptions) == notes
+
+
+# --- found by attack ---
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[rewrite]\nW_l2 = "hadamard(ones(p, p)*ones(p, p), eye(p))*W_l2"\n',
+        '[new]\nM = "p, p"\n[rewrite]\nW_l2 = "M*W_l2"\n[constraints]\nM = "hadamard(ones(p, p)*ones(p, p), eye(p))"\n',
+        "[forward]\nMLP = \"hadamard(ones(s, s)*ones(s, s), X*X')*X - X*X'*X + MLP\"\n",
+    ],
+)
+def test_a_product_of_square_ones_is_not_one_of_ones(text):
+    assert answer("paper", f'name = "f"\n{text}').verdict == "refuted"
+
+
+MIXED = """name = "f"
+[new]
+M = "h, p{kind}"
+L = "h, p{kind}"
+[rewrite]
+W_l1 = "W_l1 + M"
+[added.layer]
+copy = "previous"
+W_l1 = "W_l1 + L"
+W_O = "0"
+W_l2 = "0"
+b_l2 = "0"
+[constraints]
+M = "L"
+L = "0"
+"""
+
+
+def test_no_constraint_is_between_every_old_layer_and_the_new_one():
+    """It could be meant for the layer that is copied, or for all; with one block for the whole model it says which."""
+    with pytest.raises(VariantError, match="M belongs to every old layer, and L to the new one"):
+        answer("paper", MIXED.format(kind=""))
+    assert answer("paper", MIXED.format(kind="; per model")).verdict == "proved"
+
+
+def test_unknowns_of_two_files_with_one_name_are_two():
+    texts = [f'name = "by {n}"\n[rewrite]\nW_V = "{n}*W_V"\nW_O = "?a*W_O"\n' for n in (2, 3)]
+    found = answer("paper", *texts)
+    assert found.verdict == "proved"
+    assert {name: str(value) for name, value in found.solved.items()} == {"a in by 2": "1/2", "a in by 3": "1/3"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[new]\nc = "1, p"\n[rewrite]\nW_l2 = "diag(c)*W_l2"\n[constraints]\nc = "2^?a*ones(1, p)"\n',
+        '[new]\nM = "1, h"\n[rewrite]\nb_l2 = "b_l2 + M"\n[constraints]\nM = "?a^5*ones(1, h)"\n',
+        '[rewrite]\nW_Q = "32*W_Q"\nscale = "?a^5*scale"\n',
+    ],
+)
+def test_what_some_number_makes_true_is_not_refuted(text):
+    """Numbers drawn for ?a = 1 say nothing of another one, if a constraint or a score factor has it."""
+    assert answer("paper", f'name = "f"\n{text}').verdict == "undecided"
+
+
+def test_sizes_that_are_whole_nowhere_prove_nothing_in_a_body_either():
+    body = "MLP*kron(eye(h/2), J) + X*0(h, (h+1)/2)*0((h+1)/2, h)"
+    text = f'name = "f"\n[new]\nJ = "2, 2"\n[forward]\nMLP = "{body}"\n[constraints]\nJ = "eye(2)"\n'
+    assert answer("paper", text).verdict == "undecided"
+    assert answer("paper", text.replace(body, "MLP*kron(eye(h/2), J)")).verdict == "proved"
+
+
+def test_an_input_that_is_something_else_has_no_stream_map():
+    assert answer("llama", 'name = "f"\n[new]\nA = "s, r"\nB = "r, h"\n[rewrite]\nI = "A*B"\n').verdict == "refuted"
+
+
+def test_a_proof_that_numbers_contradict_claims_nothing(monkeypatch):
+    """No such proof is known: here the numbers are those of another variant."""
+    found = answer("paper", load("mlp-expansion").text)
+    assert remarks(found).outcomes[0].met
+    wrong = expand(paper_model(PRESETS["paper"]), loads('name = "f"\n[rewrite]\nW_O = "2*W_O"\n', "f.toml"))
+    monkeypatch.setattr("growproof.proofs.remarks.experiment", lambda steps, seed: experiment([wrong], seed))
+    with pytest.raises(VariantError, match="numpy contradicts it, so nothing is claimed"):
+        remarks(found)

@@ -387,9 +387,7 @@ def test_to_change_nothing_at_all_is_no_repair(name):
 def test_to_change_nothing_at_all_would_mend_everything(monkeypatch):
     """Without the look at what is left it is what is offered."""
     monkeypatch.setattr(repair, "leaves_alone", lambda step: False)
-    assert [one.change for one in repair.offer(loads(SIGN, "f.toml"), PRESETS["paper"]).repairs] == [
-        "W_V = W_V"
-    ]
+    assert [one.change for one in repair.offer(loads(SIGN, "f.toml"), PRESETS["paper"]).repairs] == ["W_V = W_V"]
     monkeypatch.undo()
     assert repair.offer(loads(SIGN, "f.toml"), PRESETS["paper"]).repairs == ()
 
