@@ -238,12 +238,15 @@ def test_powers_of_two_are_told_from_others():
 
 
 @pytest.mark.parametrize("text", [TWICE, OPEN, load("hidden-expansion").text.partition("[constraints]")[0]])
-def test_an_answer_of_any_kind_takes_no_more_than_two_seconds(process, tmp_path, text):
-    """Of processor time, in a process of its own."""
+def test_an_answer_of_any_kind_takes_no_more_than_five_times_the_shortest(process, tmp_path, text):
+    """Of processor time, in a process of its own, beside that of the simplest proof: seconds depend on the machine."""
     import resource
 
+    def processor_time(asked: str) -> float:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        process("check", asked, "--json").communicate(timeout=60)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
     Path(tmp_path / "asked.toml").write_text(text, encoding="utf-8")
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    process("check", "asked.toml", "--json").communicate(timeout=60)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 2.0
+    assert processor_time("asked.toml") < 5 * processor_time("mlp-expansion")
