@@ -119,7 +119,10 @@ FREE = "is any number at least 0, the same in every norm"
 )
 def test_what_an_architecture_takes_for_granted_is_said(options, expected):
     made = Preset("mine", "", "", tuple(options.items()))
-    assert notes('name = "A sign"\n[rewrite]\nW_O = "-W_O"\n', preset=made) == ["arithmetic is that of the real numbers", *expected]
+    assert notes('name = "A sign"\n[rewrite]\nW_O = "-W_O"\n', preset=made) == [
+        "arithmetic is that of the real numbers",
+        *expected,
+    ]
 
 
 def test_groups_are_counted_where_there_are_some():
