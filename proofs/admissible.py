@@ -178,10 +178,8 @@ class Inverses:
 
     def alone(self, equation: Equation) -> tuple[MatrixExpr, MatrixExpr]:
         """A B C = D  as  B = A^-1 D C^-1"""
-        factors, right = (
-            list(children(equation.left) if isinstance(equation.left, MatMul) else [equation.left]),
-            equation.right,
-        )
+        left, right = equation.left, equation.right
+        factors = list(children(left)) if isinstance(left, MatMul) else [left]
         while len(factors) > 1 and factors[0] in self.after:
             right = product(self.after[factors.pop(0)], right)
         while len(factors) > 1 and factors[-1] in self.before:

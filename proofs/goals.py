@@ -37,7 +37,7 @@ from ..symbolic.terms import (
     total,
     zero,
 )
-from .kernel import Context, Equation, Step, Theorem, by_blocks, restate
+from .kernel import Context, Equation, KernelError, Step, Theorem, by_blocks, restate
 from .prover import ASSEMBLE, STRATEGIES, WEIGHT_LIMIT, Derivation, chain, normal_form, prove, steps_of
 from .rules import simplified, split, terms_of
 
@@ -164,9 +164,14 @@ def _written_out(hypotheses: Sequence[Equation]) -> Iterator[Goal]:
 
 
 def restated(context: Context, goal: Goal, left: Sequence[Step], right: Sequence[Step]) -> Derivation:
-    """The steps that write out both sides of a constraint, with the theorem that they make of it."""
+    """The steps that write out both sides of a constraint, with the theorem that they make of it.
+
+    Raises KernelError for steps that make something else of it than the goal says.
+    """
     assert goal.constraint is not None
     theorem, equation = restate(context, goal.constraint, left, right), context.hypotheses[goal.constraint]
+    if (theorem.left, theorem.right) != (goal.left, goal.right):
+        raise KernelError(f"the steps do not write the constraint out as the goal {goal.name!r} does")
     return Derivation(equation.left, equation.right, tuple(left), tuple(right), theorem)
 
 
