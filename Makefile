@@ -24,7 +24,7 @@ test: $(TEST)
 	$(BIN)/pytest -n auto --dist loadscope
 
 test-extras: $(EXTRAS)
-	$(BIN)/pytest -m extras --no-skips
+	$(BIN)/pytest -m extras --no-skips -n auto --dist loadscope
 
 bench: $(TEST)
 	@set -e; for file in tests/benchmarks/bench_*.py; do \
