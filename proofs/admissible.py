@@ -24,7 +24,6 @@ from ..symbolic.terms import (
     Expr,
     Identity,
     Kron,
-    MatMul,
     MatrixExpr,
     MatrixSymbol,
     Selection,
@@ -33,6 +32,7 @@ from ..symbolic.terms import (
     canonical,
     children,
     eye,
+    factors,
     is_selection,
     ones,
     path_of,
@@ -167,10 +167,10 @@ class Inverses:
         before: Solution = {Diag(row): eye(row.cols) for row in new if row.is_Matrix and row.rows == 1}
         after = before | {A: eye(A.rows) for A in new if same_size(*A.shape)}
         for hypothesis in hypotheses:
-            factors, (a, right) = pair(hypothesis.left), split(hypothesis.right)
-            if factors is None or not isinstance(right, Identity) or not a.is_nonzero:
+            word, (a, right) = pair(hypothesis.left), split(hypothesis.right)
+            if word is None or not isinstance(right, Identity) or not a.is_nonzero:
                 continue
-            A, B = factors
+            A, B = word
             after[A], before[B] = scaled(1 / a, B), scaled(1 / a, A)
             if same_size(*A.shape):
                 after[B], before[A] = before[B], after[A]
@@ -178,13 +178,12 @@ class Inverses:
 
     def alone(self, equation: Equation) -> tuple[MatrixExpr, MatrixExpr]:
         """A B C = D  as  B = A^-1 D C^-1"""
-        left, right = equation.left, equation.right
-        factors = list(children(left)) if isinstance(left, MatMul) else [left]
-        while len(factors) > 1 and factors[0] in self.after:
-            right = product(self.after[factors.pop(0)], right)
-        while len(factors) > 1 and factors[-1] in self.before:
-            right = product(right, self.before[factors.pop()])
-        return product(*factors), right
+        word, right = list(factors(equation.left)), equation.right
+        while len(word) > 1 and word[0] in self.after:
+            right = product(self.after[word.pop(0)], right)
+        while len(word) > 1 and word[-1] in self.before:
+            right = product(right, self.before[word.pop()])
+        return product(*word), right
 
 
 # ---------------------------------------------------------------- sizes

@@ -13,7 +13,6 @@ from typing import Literal
 
 from ..symbolic.architecture import Preset, paper_model
 from ..symbolic.expand import Expansion, expand
-from ..symbolic.syntax import show
 from ..symbolic.variant import Variant
 from . import solver
 from .bounded import Bounded, bounded
@@ -164,7 +163,7 @@ def dropped(variant: Variant, preset: Preset, seed: int = 0) -> Iterator[Dropped
         if index not in meant:
             continue
         weaker = expand(paper_model(preset), without(variant, index))
-        yield Dropped(index, f"{show(constraint.left)} = {show(constraint.right)}", weaker, find([weaker], seed))
+        yield Dropped(index, constraint.text, weaker, find([weaker], seed))
 
 
 def irredundant(found: Sequence[Dropped]) -> bool:

@@ -33,13 +33,12 @@ from ..symbolic.instances import Nested, level_values, merged
 from ..symbolic.preset import Preset
 from ..symbolic.terms import (
     Expr,
-    MatMul,
     MatrixExpr,
     MatrixSymbol,
     Selection,
     atoms,
-    children,
     eye,
+    factors,
     product,
     transposed,
 )
@@ -260,8 +259,12 @@ def first_members(model: Nested, families: Sequence[str]) -> Iterator[Nested]:
 
 def owned(step: Expansion, scope: str, added: bool) -> Iterator[Block]:
     """The new blocks of a scope, of the old layers or of the added one; those of the model are old."""
-    label = step.old.layer.label
-    return (b for b in step.blocks if b.scope == scope and bool(b.owner and b.owner[0] != label) == added)
+    return (block for block in step.blocks if block.scope == scope and is_added(step, block) == added)
+
+
+def is_added(step: Expansion, block: Block) -> bool:
+    """Whether a new block is one of the added layer."""
+    return bool(block.owner and block.owner[0] != step.old.layer.label)
 
 
 # ---------------------------------------------------------------- constraints
@@ -311,7 +314,7 @@ def owners_of(step: Expansion, equation: Equation) -> Place:
     blocks = [block for block in step.blocks if block.symbol.name in names]
     scopes = [block.scope for block in blocks]
     scopes += [q.scope for q in parameters(step.old.preset).values() if q.name in names]
-    added = any(block.owner and block.owner[0] != step.old.layer.label for block in blocks)
+    added = any(is_added(step, block) for block in blocks)
     return max(scopes, key=SCOPES.index, default="model"), added
 
 
@@ -335,8 +338,7 @@ def solved_for_all(step: Expansion, model: Nested, new: Nested) -> bool:
     if found is None or any(isinstance(symbol, Selection) for right in found.values() for symbol in atoms(right)):
         return False
     for block in step.blocks:
-        place = block.scope, bool(block.owner and block.owner[0] != step.old.layer.label)
-        for tables, values in instances(step, place, model, new):
+        for tables, values in instances(step, (block.scope, is_added(step, block)), model, new):
             assign(block.name, evaluate(found[block.symbol], values, FLOATS), tables)
     return satisfied(step, model, new)
 
@@ -381,13 +383,13 @@ def divided(equation: Equation, name: str, values: Values, rng: np.random.Genera
         return None
     A, C, D = (evaluate(side, values, FLOATS) for side in sides)
     after, before = null_space(A), null_space(C.T)
-    moved = after @ drawn_steps(after.shape[1], len(C), rng) + drawn_steps(A.shape[1], before.shape[1], rng) @ before.T
+    moved = after @ drawn_steps(rng, after.shape[1], len(C)) + drawn_steps(rng, A.shape[1], before.shape[1]) @ before.T
     inverses = zip(right_inverses(A, rng), right_inverses(C.T, rng), strict=False)
     return readable(equation, name, (G @ D @ H.T + moved for G, H in inverses), values)
 
 
-def drawn_steps(rows: int, columns: int, rng: np.random.Generator) -> Array:
-    return rng.choice([-1.0, 1.0, 2.0], size=(rows, columns))
+def drawn_steps(rng: np.random.Generator, *shape: int) -> Array:
+    return rng.choice([-1.0, 1.0, 2.0], size=shape)
 
 
 def right_inverses(A: Array, rng: np.random.Generator) -> Iterator[Array]:
@@ -416,13 +418,11 @@ def around(equation: Equation, name: str) -> tuple[MatrixExpr, MatrixExpr, Matri
     for left, right in (
         () if one is None else ((one.left, one.right), (transpose_word(one.left), transposed(one.right)))
     ):
-        factors = children(left) if isinstance(left, MatMul) else (left,)
-        i = next(
-            (i for i, factor in enumerate(factors) if isinstance(factor, MatrixSymbol) and factor.name == name), None
-        )
-        if i is not None and not any(map(holds, (*factors[:i], *factors[i + 1 :]))):
-            B = factors[i]
-            return product(*(factors[:i] or [eye(B.rows)])), product(*(factors[i + 1 :] or [eye(B.cols)])), right
+        word = factors(left)
+        i = next((i for i, factor in enumerate(word) if isinstance(factor, MatrixSymbol) and factor.name == name), None)
+        if i is not None and not any(map(holds, (*word[:i], *word[i + 1 :]))):
+            B = word[i]
+            return product(*(word[:i] or [eye(B.rows)])), product(*(word[i + 1 :] or [eye(B.cols)])), right
     return None
 
 
@@ -434,7 +434,7 @@ def linear(equation: Equation, name: str, values: Values, rng: np.random.Generat
         return None
     slopes, free = directions(equation, name, values, at_zero)
     start = np.linalg.lstsq(slopes, -at_zero)[0]
-    found = (start + free @ rng.choice([-1.0, 1.0, 2.0], size=free.shape[1])).reshape(now.shape)
+    found = (start + free @ drawn_steps(rng, free.shape[1])).reshape(now.shape)
     return readable(equation, name, [found], values)
 
 

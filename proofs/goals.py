@@ -26,19 +26,19 @@ from ..symbolic.architecture import (
 )
 from ..symbolic.terms import (
     Expr,
-    MatMul,
     MatrixExpr,
     MatrixSymbol,
     ZeroMatrix,
     block_rows,
     blocks,
     eye,
+    factors,
     product,
     total,
     zero,
 )
 from .kernel import Context, Equation, KernelError, Step, Theorem, by_blocks, restate
-from .prover import ASSEMBLE, STRATEGIES, WEIGHT_LIMIT, Derivation, chain, normal_form, prove, steps_of
+from .prover import ASSEMBLE, STRATEGIES, WEIGHT_LIMIT, Chain, Derivation, chain, normal_form, prove, steps_of
 from .rules import simplified, split, terms_of
 
 WRITTEN_OUT = STRATEGIES[3]  # how a constraint is computed with, no other being used
@@ -110,18 +110,13 @@ def _multiple_of(block: MatrixExpr, whole: MatrixExpr, width: Expr) -> MatrixExp
     if isinstance(block, ZeroMatrix):
         return zero(width, block.cols)
     terms, wanted = terms_of(block), terms_of(whole)
-    (after, word), (before, start) = (factors(side[0]) for side in (terms, wanted))
+    (after, last), (before, first) = split(terms[0]), split(wanted[0])
+    word, start = factors(last), factors(first)
     if word[: len(start)] != start:
         return None
     factor, M = simplified(after / before), word[len(start) :]
     read = total(*(product(factor, part, *M) for part in wanted)), product(factor, whole, *M)
     return product(factor, *(M or [eye(width)])) if block in read else None
-
-
-def factors(term: MatrixExpr) -> tuple[Expr, tuple[MatrixExpr, ...]]:
-    """A product as its number and its matrices."""
-    number, word = split(term)
-    return number, word.args if isinstance(word, MatMul) else (word,)
 
 
 def goals(claim: Growth) -> Iterator[Goal]:
@@ -155,10 +150,16 @@ def goals(claim: Growth) -> Iterator[Goal]:
     yield Goal("model", transformer(new), transformer(old), parts=("input", "layer", *added, "output"))
 
 
+@lru_cache(maxsize=1024)
+def written_out(side: MatrixExpr) -> Chain:
+    """What computing makes of one side of a constraint, step by step."""
+    return chain(Context(), [(None, side)], WRITTEN_OUT)
+
+
 def _written_out(hypotheses: Sequence[Equation]) -> Iterator[Goal]:
     """The constraints of which computing makes something else: products of sums, products of blocks."""
     for i, equation in enumerate(hypotheses):
-        left, right = (normal_form(Context(), side, WRITTEN_OUT) for side in (equation.left, equation.right))
+        left, right = (written_out(side)[-1][1] for side in (equation.left, equation.right))
         if Equation(left, right) != equation and left != right:
             yield Goal(f"constraint {i + 1}, written out", left, right, constraint=i)
 
@@ -244,8 +245,7 @@ def derivation_of(goal: Goal, context: Context, strategies: Sequence[Sequence[st
     if goal.constraint is None:
         return prove(context, goal.left, goal.right, strategies, most)
     equation = context.hypotheses[goal.constraint]
-    sides = (chain(Context(), [(None, side)], WRITTEN_OUT) for side in (equation.left, equation.right))
-    return restated(context, goal, *map(steps_of, sides))
+    return restated(context, goal, *(steps_of(written_out(side)) for side in (equation.left, equation.right)))
 
 
 def wholly_proved(
@@ -266,6 +266,6 @@ def context_of(goal: Goal, claim: Growth, done: dict[str, Proved]) -> Context:
     """What the derivation of a goal may use: the hypotheses, and the theorems of earlier goals."""
     theorems = (done[name].theorem for name in goal.uses if name in done)
     lemmas = tuple(theorem for theorem in theorems if theorem is not None)
-    written_out = (earlier.theorem for earlier in done.values() if earlier.goal.constraint is not None)
-    facts = tuple(fact for theorem in written_out if theorem is not None for fact in by_blocks(theorem))
+    restatements = (earlier.theorem for earlier in done.values() if earlier.goal.constraint is not None)
+    facts = tuple(fact for theorem in restatements if theorem is not None for fact in by_blocks(theorem))
     return Context(claim.hypotheses, lemmas, stream(claim.old), facts)

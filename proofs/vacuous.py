@@ -22,8 +22,7 @@ from ..symbolic.elaborate import Scope
 from ..symbolic.errors import VariantError
 from ..symbolic.evaluate import SizeError, Values, evaluate, whole
 from ..symbolic.expand import Expansion
-from ..symbolic.syntax import show
-from ..symbolic.terms import Expr, Identity, MatMul, MatrixSymbol, Selection, children, subterms
+from ..symbolic.terms import Expr, Identity, MatrixSymbol, Selection, children, factors, subterms
 from ..symbolic.variant import Constraint
 from . import solver
 from .admissible import sizes_exist
@@ -46,10 +45,6 @@ class Stated:
 
     constraint: Constraint
     equations: tuple[Equation, ...]
-
-    @property
-    def text(self) -> str:
-        return f"{show(self.constraint.left)} = {show(self.constraint.right)}"
 
 
 @dataclass(frozen=True)
@@ -82,16 +77,16 @@ def refuse_contradiction(steps: Sequence[Expansion]) -> None:
 def refuse_narrow(constraints: Sequence[Stated], steps: Sequence[Expansion]) -> None:
     """Raise VariantError for a product that should be the identity and goes through too few coordinates for that."""
     sizes = Scope({}, {grown: base for step in steps for grown, base in step.above.items()}, "")
-    for one in constraints:
-        for equation in one.equations:
+    for given in constraints:
+        for equation in given.equations:
             for left, right in ((equation.left, equation.right), (equation.right, equation.left)):
                 a, whole_of = split(right)
-                factors = left.args if isinstance(left, MatMul) else ()
-                narrow = [f.cols for f in factors[:-1] if f.is_Matrix and sizes.is_positive(whole_of.rows - f.cols)]
+                inner = [one.cols for one in factors(left)[:-1] if one.is_Matrix]
+                narrow = [columns for columns in inner if sizes.is_positive(whole_of.rows - columns)]
                 if isinstance(whole_of, Identity) and a.is_nonzero and narrow:
-                    raise one.constraint.place.error(
+                    raise given.constraint.place.error(
                         "the constraints cannot be met, so the statement would be vacuous",
-                        f"`{one.text}`, an identity of {whole_of.rows} rows through {narrow[0]} columns",
+                        f"`{given.constraint.text}`, an identity of {whole_of.rows} rows through {narrow[0]} columns",
                         f"at least {whole_of.rows} columns",
                     )
 
@@ -109,7 +104,7 @@ def certain(seen: Iterator[Look] | Sequence[Look]) -> bool:
 def refusal(constraints: Sequence[Stated], seen: Sequence[Look]) -> VariantError:
     """The error that names the constraints with their places, and the sizes."""
     first = constraints[0].constraint.place
-    found = " and ".join(f"`{one.text}`{where(one, first.file)}" for one in constraints)
+    found = " and ".join(f"`{one.constraint.text}`{where(one, first.file)}" for one in constraints)
     sizes = "; ".join(str(look) for look in seen[:SEVERAL] if look.sizes)
     more = f" and {len(seen) - SEVERAL} other sizes" if len(seen) > SEVERAL else ""
     return first.error(

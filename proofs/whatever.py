@@ -30,8 +30,9 @@ def find_whatever(variant: Variant, base: Transformer, seed: int = 0) -> Counter
 
     None too where an unknown is in a constraint, which numbers drawn for 1 need not meet, or in a score factor.
     """
-    elsewhere = (side for constraint in variant.constraints for side in (constraint.left, constraint.right))
-    if any(map(has_unknown, (*elsewhere, *(variant.rewrite[name] for name in ("scale",) if name in variant.rewrite)))):
+    elsewhere = [side for constraint in variant.constraints for side in (constraint.left, constraint.right)]
+    elsewhere += [tree for name, tree in variant.rewrite.items() if name == "scale"]
+    if any(map(has_unknown, elsewhere)):
         return None
     ones = dict.fromkeys(unknowns(variant), Number(Fraction(1)))
     step, free = expand(base, filled(variant, ones)), expand(base, variant)

@@ -35,7 +35,7 @@ from .elaborate import Scope, elaborate, is_unknown, shape_of
 from .errors import VariantError
 from .meaning import NEW_LAYER, Meaning, an_architecture_with, elsewhere
 from .notation import instance
-from .syntax import Expression, Name, error_at, names, nearest, show
+from .syntax import Expression, Name, error_at, names, nearest
 from .terms import (
     Expr,
     MatrixExpr,
@@ -643,7 +643,7 @@ class _Application:
             if used & set(self.variant.new) <= set(gone):
                 continue  # about what this architecture does not have
             if gone:
-                self.assumptions.append(f"nothing here uses {', '.join(gone)}: 0 in the constraint {shown(constraint)}")
+                self.assumptions.append(f"nothing here uses {', '.join(gone)}: 0 in the constraint {constraint.text}")
             owners = list(self._owners_of(used))
             if not owners:
                 raise self._without_owner(constraint)
@@ -657,7 +657,7 @@ class _Application:
         of_old = sorted(name for name in used if name in owned and owned[name] != self._new_layer)
         if of_new and of_old:
             what = f"{of_old[0]} belongs to every old layer, and {of_new[0]} to the new one"
-            raise constraint.place.error(what, shown(constraint), "blocks of one of them, or a block `per model`")
+            raise constraint.place.error(what, constraint.text, "blocks of one of them, or a block `per model`")
 
     def _without_owner(self, constraint: Constraint) -> VariantError:
         """Why a constraint speaks of nothing: a name that nothing has, or names that nothing has together."""
@@ -715,10 +715,6 @@ class _Application:
 def _having(scope: str, families: Iterable[Heads]) -> list[Heads]:
     """The families that own something of a scope: one that joined the groups of another has no groups itself."""
     return [family for family in families if scope != "group" or family.joins is None]
-
-
-def shown(constraint: Constraint) -> str:
-    return f"{show(constraint.left)} = {show(constraint.right)}"
 
 
 def common(scopes: Collection[str]) -> str:

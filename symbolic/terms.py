@@ -566,6 +566,11 @@ def flipped(term: MatrixExpr) -> MatrixExpr:
 # ---------------------------------------------------------------- walking
 
 
+def factors(term: MatrixExpr) -> tuple[MatrixExpr, ...]:
+    """The factors of a product; any other term is its own only one."""
+    return term.args if isinstance(term, MatMul) else (term,)
+
+
 def children(term: Expr) -> tuple[Expr, ...]:
     """The matrix sub-terms that a rule may rewrite, in order; a Stack shows its start only."""
     if isinstance(term, BlockMatrix):

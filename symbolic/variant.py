@@ -32,8 +32,8 @@ from .syntax import (
 )
 
 SIZES = ("s", "h", "p", "k", "v", "o", "E", "N")
-OWN_SIZES = ("k_pairs", "k_rest", "k_turned", "n_experts")  # of some architectures; no variant grows them
 """Sequence, hidden, MLP, key, value and output size; heads; layers. A grown size is the name + `_hat`."""
+OWN_SIZES = ("k_pairs", "k_rest", "k_turned", "n_experts")  # of some architectures; no variant grows them
 
 MODEL_PARAMETERS = names_of("model")
 LAYER_PARAMETERS = names_of("layer", "expert")
@@ -87,6 +87,10 @@ class Constraint:
     left: Expression
     right: Expression
     place: Place = field(compare=False, repr=False)
+
+    @property
+    def text(self) -> str:
+        return f"{show(self.left)} = {show(self.right)}"
 
 
 @dataclass(frozen=True, slots=True)
